@@ -1,0 +1,1 @@
+"""The rules: knows no HTTP, no HTML, no boto3, no PynamoDB."""

@@ -1,0 +1,1 @@
+"""The tables and AWS calls: knows PynamoDB and boto3, no rules; returns frozen values, never Models."""

@@ -1,0 +1,1 @@
+"""The HTTP face: knows HTTP and fields, no rules, no tables."""
