@@ -1,0 +1,136 @@
+"""The AWS calls that aren't tables: SQS, SES and Secrets Manager; one function per call we make.
+
+Clients are made on first use and kept for the container's life. Time-outs are shorter than the
+functions' own, retries few and with jitter (botocore's standard mode).
+"""
+
+import functools
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import crypto, errors, settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sqs import SQSClient
+
+# A rotated secret is in use within this time.
+KEYRING_SECONDS = 60
+_CONFIG = Config(
+    connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
+)
+
+
+@functools.cache
+def _sqs() -> "SQSClient":
+    return boto3.client("sqs", config=_CONFIG)
+
+
+@functools.cache
+def _ses() -> "SESV2Client":
+    return boto3.client("sesv2", config=_CONFIG)
+
+
+@functools.cache
+def _secrets_manager() -> "SecretsManagerClient":
+    return boto3.client("secretsmanager", config=_CONFIG)
+
+
+class _Kept:
+    """The keyring this container read last, and when."""
+
+    keyring: crypto.Keyring | None = None
+    read_at = 0.0
+
+
+def keyring() -> crypto.Keyring:
+    """Return the live versions of the hashing secret, the current one first.
+
+    Raises:
+        Unavailable: Secrets Manager doesn't answer and nothing was read before.
+    """
+    if _Kept.keyring is None or time.monotonic() - _Kept.read_at > KEYRING_SECONDS:
+        _Kept.keyring, _Kept.read_at = _read_keyring(), time.monotonic()
+    return _Kept.keyring
+
+
+def _read_keyring() -> crypto.Keyring:
+    versions = []
+    for stage in ("AWSCURRENT", "AWSPREVIOUS"):
+        try:
+            answer = _secrets_manager().get_secret_value(
+                SecretId=settings.hash_secret_id(), VersionStage=stage
+            )
+        except ClientError as error:
+            missing = error.response["Error"]["Code"] == "ResourceNotFoundException"
+            if stage == "AWSPREVIOUS" and missing:
+                continue
+            raise errors.Unavailable from error
+        except BotoCoreError as error:
+            raise errors.Unavailable from error
+        versions.append((answer["VersionId"], answer["SecretString"].encode()))
+    return crypto.Keyring(tuple(versions))
+
+
+def queue_mail(message: Mapping[str, object], *, delay: int = 0) -> None:
+    """Put one mail on the queue; `workers.send_mail` delivers it, `delay` seconds later at the soonest.
+
+    Raises:
+        Unavailable: SQS doesn't take it.
+    """
+    _send(settings.mail_queue_url(), message, delay)
+
+
+def queue_import(import_id: str, *, delay: int = 0) -> None:
+    """Have `continue_import` take the next step of an import.
+
+    Raises:
+        Unavailable: SQS doesn't take it.
+    """
+    _send(settings.import_queue_url(), {"import_id": import_id}, delay)
+
+
+def _send(queue_url: str, message: Mapping[str, object], delay: int) -> None:
+    try:
+        _sqs().send_message(QueueUrl=queue_url, MessageBody=json.dumps(message), DelaySeconds=delay)
+    except (BotoCoreError, ClientError) as error:
+        raise errors.Unavailable from error
+
+
+def send_mail(*, recipient: str, subject: str, text: str, html: str) -> None:
+    """Send one mail to one recipient through SES, from the configured sender.
+
+    SES builds the message from its parts, so nothing in a name or subject can add a header.
+
+    Raises:
+        botocore.exceptions.ClientError: SES refuses or throttles; the queue tries again.
+    """
+    _ses().send_email(
+        FromEmailAddress=settings.mail_from(),
+        Destination={"ToAddresses": [recipient]},
+        Content={
+            "Simple": {
+                "Subject": {"Data": subject, "Charset": "UTF-8"},
+                "Body": {
+                    "Text": {"Data": text, "Charset": "UTF-8"},
+                    "Html": {"Data": html, "Charset": "UTF-8"},
+                },
+                # RFC 3834: keeps out-of-office programs from answering.
+                "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+            }
+        },
+    )
+
+
+def forget_clients() -> None:
+    """Drop clients and the keyring, as a new container would; for tests."""
+    for made in (_sqs, _ses, _secrets_manager):
+        made.cache_clear()
+    _Kept.keyring = None

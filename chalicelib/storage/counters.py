@@ -1,0 +1,193 @@
+"""The table `recovery-counters`: tries in a window, and marks that something was done once.
+
+An item is short-lived. `address_hash` holds the keyed hash of what is counted (an address, an IP, a
+number, a username, a form), `day` the district day or, where a window begins with its first try, `-`.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.exceptions import DeleteError, PutError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+
+from chalicelib import settings
+from chalicelib.storage import tables
+
+# TTL only tidies, some time after the item stopped to matter.
+_KEEP_SECONDS = 2 * 86400
+# A window that ended is begun anew by a second write; others may begin it first.
+_ROUNDS = 4
+
+
+class _Counter(Model):
+    class Meta:
+        table_name = settings.name("recovery-counters")
+        connect_timeout_seconds = tables.CONNECT_SECONDS
+        read_timeout_seconds = tables.READ_SECONDS
+        max_retry_attempts = tables.RETRIES
+
+    address_hash = UnicodeAttribute(hash_key=True)
+    day = UnicodeAttribute(range_key=True)
+    tries = NumberAttribute(null=True)
+    locked_until = NumberAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+    purge_at = NumberAttribute(null=True)
+    outcome = UnicodeAttribute(null=True)
+
+
+class Exhausted(Exception):
+    """The window has no try left; nothing was counted.
+
+    Attributes:
+        until: when the window ends (UTC).
+    """
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__("no try left")
+        self.until = until
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A try that was counted, and can be given back."""
+
+    counter: str
+    day: str
+    part: str | None
+    expires_at: int
+
+
+def count(  # noqa: PLR0913 - one row of the table of limits and one instant
+    counter: str,
+    *,
+    day: str,
+    most: int,
+    ends: datetime,
+    now: datetime,
+    part: str | None = None,
+    most_of_part: int = 0,
+) -> Counted:
+    """Add one try, in one conditional write that also judges it.
+
+    Closes the race of tries at once: the condition and the addition are the same write, so exactly
+    `most` pass whatever runs beside it. A window that begins with its first try lasts until that
+    try's `ends`. `part` (the keyed hash of an IP) is counted within the item and judged with it.
+
+    Raises:
+        Exhausted: `most` tries (or `most_of_part` of the part) were counted in this window.
+    """
+    at, until = int(now.timestamp()), int(ends.timestamp())
+    item = _Counter(counter, day)
+    for _ in range(_ROUNDS):
+        try:
+            item.update(
+                actions=[
+                    _Counter.tries.add(1),
+                    _Counter.expires_at.set(_Counter.expires_at | until),
+                    _Counter.purge_at.set(_Counter.purge_at | until + _KEEP_SECONDS),
+                    *([Path(_of(part)).add(1)] if part else []),
+                ],
+                condition=_has_room(at, most, part, most_of_part),
+            )
+        except UpdateError as error:
+            if not tables.condition_failed(error):
+                raise
+        else:
+            return Counted(counter, day, part, int(item.expires_at or until))
+        item = _read(counter, day)
+        if item.expires_at is not None and int(item.expires_at) > at:
+            break
+        _begin_anew(counter, day, at)
+    raise Exhausted(datetime.fromtimestamp(int(item.expires_at or until), UTC))
+
+
+def give_back(counted: Counted) -> None:
+    """Take one try back where it turned out right; not from a window that began since."""
+    actions: list[Action] = [_Counter.tries.add(-1)]
+    if counted.part:
+        actions.append(Path(_of(counted.part)).add(-1))
+    try:
+        _Counter(counted.counter, counted.day).update(
+            actions=actions, condition=_Counter.expires_at == counted.expires_at
+        )
+    except UpdateError as error:
+        if not tables.condition_failed(error):
+            raise
+
+
+def _has_room(at: int, most: int, part: str | None, most_of_part: int) -> Condition:
+    # First try ever, or the window is still open and has a try left.
+    room: Condition = _Counter.expires_at.does_not_exist() | (
+        (_Counter.expires_at > at) & (_Counter.tries < most)
+    )
+    if part:
+        room &= Path(_of(part)).does_not_exist() | (Path(_of(part)) < most_of_part)
+    return room
+
+
+def _of(part: str) -> str:
+    # A path of an expression: letters and digits only.
+    return "part_" + "".join(c if c.isalnum() else "_" for c in part[:16])
+
+
+def _read(counter: str, day: str) -> _Counter:
+    try:
+        return _Counter.get(counter, day, consistent_read=True)
+    except _Counter.DoesNotExist:
+        return _Counter(counter, day)
+
+
+def _begin_anew(counter: str, day: str, at: int) -> None:
+    """Remove a window that is over, unless somebody began the next one already."""
+    try:
+        _Counter(counter, day).delete(
+            condition=_Counter.expires_at.does_not_exist() | (_Counter.expires_at <= at)
+        )
+    except DeleteError as error:
+        if not tables.condition_failed(error):
+            raise
+
+
+# --- once ---------------------------------------------------------------------
+
+
+def claim(mark: str, *, seconds: int, now: datetime) -> bool:
+    """Claim something that is to be done once within `seconds`; False where it is claimed already.
+
+    Closes the race of two that begin at once: the put's condition lets one through.
+    """
+    at = int(now.timestamp())
+    item = _Counter(mark, "once", expires_at=at + seconds, purge_at=at + seconds + _KEEP_SECONDS)
+    try:
+        item.save(condition=_Counter.address_hash.does_not_exist() | (_Counter.expires_at <= at))
+    except PutError as error:
+        if not tables.condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def conclude(mark: str, outcome: str, *, seconds: int, now: datetime) -> None:
+    """Write down how a claimed thing ended; the mark counts for `seconds` from now on."""
+    at = int(now.timestamp())
+    _Counter(mark, "once").update(
+        actions=[
+            _Counter.outcome.set(outcome),
+            _Counter.expires_at.set(at + seconds),
+            _Counter.purge_at.set(at + seconds + _KEEP_SECONDS),
+        ]
+    )
+
+
+def outcome(mark: str) -> str | None:
+    """Return how a claimed thing ended, or None while it runs."""
+    return _read(mark, "once").outcome
+
+
+def release(mark: str) -> None:
+    """Give a claim up, so that the next try may have it."""
+    _Counter(mark, "once").delete()
