@@ -1,0 +1,210 @@
+"""Reading the table `roster`: students, guardians, their links, and what home shows of a child.
+
+The guardian's partition is the authority on what a guardian may see; numbers, addresses, names and
+the student's side only find. Everything but `access` is written by the import (`roster_writes.py`).
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
+from pynamodb.models import Model
+
+from chalicelib import settings
+from chalicelib.storage import tables
+from chalicelib.storage.values import (
+    AttendanceEvent,
+    GuardianRecord,
+    Link,
+    NewestGrade,
+    SchoolClass,
+    StudentMatch,
+    StudentProfile,
+    StudentSummary,
+    Totals,
+)
+
+STUDENT, GUARDIAN = "student#", "guardian#"
+NUMBER, GTID = "number#", "gtid#"
+PROFILE, ACCESS, SUMMARY = "profile", "access", "summary"
+
+_Value = TypeVar("_Value")
+
+
+class _GuardiansByAddress(GlobalSecondaryIndex["_Item"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "by-address"
+        projection = KeysOnlyProjection()
+
+    address_hash = UnicodeAttribute(hash_key=True)
+
+
+class _GuardiansByName(GlobalSecondaryIndex["_Item"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "by-name"
+        projection = KeysOnlyProjection()
+
+    name_key = UnicodeAttribute(hash_key=True)
+    pk = UnicodeAttribute(range_key=True)
+
+
+class _Item(Model):
+    """Any item of the table: the import's carry `data`, `access` carries attributes."""
+
+    class Meta:
+        table_name = settings.name("roster")
+        connect_timeout_seconds = tables.CONNECT_SECONDS
+        read_timeout_seconds = tables.READ_SECONDS
+        max_retry_attempts = tables.RETRIES
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    data = UnicodeAttribute(null=True)
+    address_hash = UnicodeAttribute(null=True)
+    name_key = UnicodeAttribute(null=True)
+    key_generation = NumberAttribute(null=True)
+    account = UnicodeAttribute(null=True)
+    mail_state = UnicodeAttribute(null=True)
+    mail_at = NumberAttribute(null=True)
+    by_address = _GuardiansByAddress()
+    by_name = _GuardiansByName()
+
+
+# --- finding ------------------------------------------------------------------
+
+
+def find_student(number: str) -> list[StudentMatch]:
+    """Return whom a typed number may mean: as student number, as GTID, or both.
+
+    One consistent BatchGetItem, the same for numbers that nobody has.
+    """
+    keys = [(NUMBER + number, "student"), (GTID + number, "student")]
+    found = sorted(_Item.batch_get(keys, consistent_read=True), key=lambda item: item.pk)
+    return [StudentMatch(number=number, **_data(item)) for item in found]
+
+
+def guardians_of(student_id: str) -> list[Link]:
+    """Return a student's guardians, also those without portal access, in order of their ids.
+
+    Only finds: what a guardian may see is in the guardian's own partition (`guardian_partition`).
+    """
+    prefix = _Item.sk.startswith(GUARDIAN)
+    items = _Item.query(STUDENT + student_id, prefix, consistent_read=True)
+    return [_value(Link, _data(item)) for item in items]
+
+
+def guardian_ids_by_address(address_hashes: Iterable[str]) -> list[str]:
+    """Return the guardians of an address (a hash for each live secret); the index is read late."""
+    found = {
+        item.pk.removeprefix(GUARDIAN)
+        for address_hash in address_hashes
+        for item in _Item.by_address.query(address_hash)
+    }
+    return sorted(found)
+
+
+def guardian_ids_by_name(name_key: str) -> list[str]:
+    """Return the guardians with a folded family name; the index is read late."""
+    return [item.pk.removeprefix(GUARDIAN) for item in _Item.by_name.query(name_key)]
+
+
+# --- one guardian -------------------------------------------------------------
+
+
+def guardian_partition(guardian_id: str) -> GuardianRecord | None:
+    """Return everything of a guardian, by one consistent query; None where the roster has nobody.
+
+    `students` are the links with portal access: ownership is decided from here.
+    """
+    items = {item.sk: item for item in _Item.query(GUARDIAN + guardian_id, consistent_read=True)}
+    profile = items.get(PROFILE)
+    if profile is None:
+        return None
+    access = items.get(ACCESS)
+    links = (_value(Link, _data(i)) for sk, i in items.items() if sk.startswith(STUDENT))
+    return _value(
+        GuardianRecord,
+        {
+            **_data(profile),
+            "students": tuple(link for link in links if link.portal_access),
+            "key_generation": int(access.key_generation or 0) if access else 0,
+            "account": access.account if access else None,
+            "mail_state": access.mail_state if access else None,
+            "mail_at": int(access.mail_at) if access and access.mail_at is not None else None,
+        },
+    )
+
+
+def set_mail_state(guardian_id: str, state: str | None, at: datetime) -> None:
+    """Note what became of the mail to a guardian's roster address; None forgets it."""
+    item = _Item(GUARDIAN + guardian_id, ACCESS)
+    if state is None:
+        item.update(actions=[_Item.mail_state.remove(), _Item.mail_at.remove()])
+    else:
+        item.update(actions=[_Item.mail_state.set(state), _Item.mail_at.set(int(at.timestamp()))])
+
+
+# --- students -----------------------------------------------------------------
+
+
+def student_profile(student_id: str) -> StudentProfile | None:
+    """Return a student as the roster has them, read consistently."""
+    for item in _Item.batch_get([(STUDENT + student_id, PROFILE)], consistent_read=True):
+        return _value(StudentProfile, _data(item))
+    return None
+
+
+def student_summaries(student_ids: Sequence[str]) -> list[StudentSummary]:
+    """Return what home shows of each child, in the order asked for, by one consistent batch.
+
+    A student whom an import is just removing is left out.
+    """
+    if not student_ids:
+        return []
+    keys = [(STUDENT + student_id, SUMMARY) for student_id in dict.fromkeys(student_ids)]
+    found = {item.pk: _data(item) for item in _Item.batch_get(keys, consistent_read=True)}
+    return [_summary(found[pk]) for pk, _ in keys if pk in found]
+
+
+def _summary(data: dict[str, Any]) -> StudentSummary:
+    return _value(
+        StudentSummary,
+        {
+            **data,
+            "classes": tuple(_class(one) for one in data["classes"]),
+            "recent_attendance": tuple(_event(one) for one in data["recent_attendance"]),
+            "totals": _value(Totals, data["totals"]),
+            "newest_grades": tuple(
+                _value(NewestGrade, {**one, "class_title": one["class"]})
+                for one in data["newest_grades"]
+            ),
+        },
+    )
+
+
+def _class(data: dict[str, Any]) -> SchoolClass:
+    return _value(
+        SchoolClass, {**data, "periods": tuple(data["periods"]), "days": tuple(data["days"])}
+    )
+
+
+def _event(data: dict[str, Any]) -> AttendanceEvent:
+    return _value(AttendanceEvent, {**data, "class_title": data["class"]})
+
+
+# --- items to values ----------------------------------------------------------
+
+
+def _data(item: _Item) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(item.data or "{}")
+    return loaded
+
+
+def _value(kind: type[_Value], data: dict[str, Any]) -> _Value:
+    """Make a value of the fields it has: an item of a newer version may hold more."""
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: data[name] for name in names if name in data})

@@ -1,0 +1,158 @@
+"""What the roster's items hold, as frozen values that any layer may pass around.
+
+Field for field the shapes of `docs/architecture.md`; absent data is None or an empty tuple.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StudentMatch:
+    """A student found by a number: the keyed hash to compare the last four digits with.
+
+    `last4` is None where the roster has no digits (such a student never matches); it was made under
+    the version `secret` of the hashing secret, of the text `<number>#<digits>` with `number` the
+    very number that found the student.
+    """
+
+    student_id: str
+    number: str
+    last4: str | None
+    secret: str | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A relationship of a guardian and a student."""
+
+    student_id: str
+    guardian_id: str
+    relationship: str | None
+    portal_access: bool
+    lives_with: bool | None
+    primary_contact: bool | None
+    emergency_contact: bool | None
+    contact_order: int | None
+
+
+@dataclass(frozen=True)
+class GuardianRecord:
+    """A guardian's whole partition: who they are, whom they may see, and what the portal noted.
+
+    `students` holds only links with portal access. Times in epoch seconds.
+    """
+
+    guardian_id: str
+    sourced_id: str
+    given_name: str
+    family_name: str
+    email: str | None
+    phone: str | None
+    sms: str | None
+    language: str | None
+    household_id: str | None
+    address1: str | None
+    address2: str | None
+    city: str | None
+    state: str | None
+    post_code: str | None
+    students: tuple[Link, ...]
+    key_generation: int
+    account: str | None
+    mail_state: str | None
+    mail_at: int | None
+
+
+@dataclass(frozen=True)
+class StudentProfile:
+    """A student as the roster has them."""
+
+    student_id: str
+    sourced_id: str
+    given_name: str
+    family_name: str
+    grade: str | None
+    school: str | None
+    school_id: str | None
+    gtid: str | None
+    student_number: str | None
+    birth_date: str | None
+    household_id: str | None
+    address1: str | None
+    address2: str | None
+    city: str | None
+    state: str | None
+    post_code: str | None
+
+
+@dataclass(frozen=True)
+class SchoolClass:
+    """A class of a student's schedule; dates inclusive, days as `Mon`, times as `HH:MM`."""
+
+    id: str
+    title: str
+    periods: tuple[str, ...]
+    start_time: str | None
+    end_time: str | None
+    days: tuple[str, ...]
+    teacher: str | None
+    room: str | None
+    term: str | None
+    term_start: str | None
+    term_end: str | None
+    school: str | None
+
+
+@dataclass(frozen=True)
+class AttendanceEvent:
+    """An exception of attendance: anything but present."""
+
+    date: str
+    type: str
+    status: str
+    excuse: str | None
+    period: str | None
+    class_id: str | None
+    class_title: str | None
+    reason: str | None
+    minutes: int | None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts of attendance events of the current school year."""
+
+    absent: int = 0
+    tardy: int = 0
+    early_departure: int = 0
+    excused: int = 0
+    unexcused: int = 0
+
+
+@dataclass(frozen=True)
+class NewestGrade:
+    """One of the newest scores of a student."""
+
+    class_title: str | None
+    title: str
+    score: float | None
+    max_score: float | None
+    grade: str | None
+    date: str
+
+
+@dataclass(frozen=True)
+class StudentSummary:
+    """What home shows of a child, in one item."""
+
+    student_id: str
+    given_name: str
+    family_name: str
+    grade: str | None
+    school: str | None
+    gtid: str | None
+    student_number: str | None
+    classes: tuple[SchoolClass, ...]
+    recent_attendance: tuple[AttendanceEvent, ...]
+    totals: Totals
+    newest_grades: tuple[NewestGrade, ...]
