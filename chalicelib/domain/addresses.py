@@ -1,57 +1,47 @@
-"""Mail addresses and family names as the portal compares them, the same everywhere.
+"""E-mail addresses: one way to normalise them, for counters, lookups and lockouts alike.
 
-Two spellings of one mailbox become one; two mailboxes never do (security row S41, CVE-2019-19844).
+Outer space, ASCII case and the domain's IDN form don't matter; everything else does, so that two
+mailboxes never become one (CVE-2019-19844; security row S41).
 """
 
-import unicodedata
+import re
 
-from chalicelib import crypto
+from chalicelib.storage import aws
 
-# The purpose under which an address is hashed, in the roster, for accounts and for counters.
-ADDRESS_PURPOSE = "address"
+_MOST = 254
+# A local part and a domain with a dot; no space, no control character, no second @.
+_ADDRESS = re.compile(
+    r"[^@\s\x00-\x1f\x7f,;<>()\[\]\\\"]{1,64}@[^@\s\x00-\x1f\x7f,;<>()\[\]\\\"]+\Z"
+)
+_UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
-_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
+def normalised(typed: str) -> str | None:
+    """Return an address as it is compared, or None where it can't be one.
 
-def normalised(address: str) -> str:
-    """Return an address for comparing and hashing: no outer space, ASCII case, domain as IDN.
-
-    The local part loses ASCII case only, since anything more (dots, plus tags, look-alikes, a dotless
-    i) could be somebody else's mailbox. What is mailed to is the address as stored, never this.
+    Only ASCII letters change case: `str.lower` would make the Kelvin sign a `k` and two mailboxes one.
     """
-    local, at, domain = address.strip().rpartition("@")
-    if not at:
-        return domain.translate(_LOWER)
-    labels = (_domain_label(label) for label in domain.split("."))
-    return f"{local.translate(_LOWER)}@{'.'.join(labels)}"
+    text = typed.strip(" \t\r\n")
+    if len(text) > _MOST or not _ADDRESS.match(text):
+        return None
+    local, _, domain = text.rpartition("@")
+    try:
+        ascii_domain = domain.encode("idna").decode() if not domain.isascii() else domain
+    except UnicodeError:
+        return None
+    labels = ascii_domain.split(".")
+    if len(labels) < 2 or not all(labels):
+        return None
+    return f"{local.translate(_UPPER)}@{ascii_domain.translate(_UPPER)}"
 
 
-def address_hash(address: str, keyring: crypto.Keyring) -> str:
-    """Return the keyed hash under which an address is stored (current version of the secret)."""
-    return keyring.hash(ADDRESS_PURPOSE, normalised(address))
+def hashed(address: str | None) -> str | None:
+    """Return the keyed hash under which an address is found, None for none."""
+    plain = normalised(address) if address else None
+    return None if plain is None else aws.keyring().hash("address", plain)
 
 
-def address_hashes(address: str, keyring: crypto.Keyring) -> list[str]:
-    """Return the keyed hashes under which an address is looked up, one for each live secret."""
-    return keyring.hashes(ADDRESS_PURPOSE, normalised(address))
-
-
-def name_key(family_name: str) -> str:
-    """Return a family name for finding it: without case, accents, punctuation and outer space."""
-    decomposed = unicodedata.normalize("NFKD", family_name.casefold())
-    return "".join(c for c in decomposed if c.isalnum())
-
-
-def _domain_label(label: str) -> str:
-    """Return a label of a domain as DNS has it.
-
-    Python's own `idna` codec makes one domain of two (`straße` and `strasse`), so a label that isn't
-    ASCII is lowered, composed and written as punycode, and one that lowering would turn into ASCII (a
-    Kelvin sign) stays as it is.
-    """
-    if label.isascii():
-        return label.translate(_LOWER)
-    lowered = unicodedata.normalize("NFC", label.lower())
-    if lowered.isascii():
-        lowered = label
-    return "xn--" + lowered.encode("punycode").decode("ascii")
+def hashes(address: str) -> list[str]:
+    """Return the keyed hashes of an address under every live secret, for looking it up."""
+    plain = normalised(address)
+    return [] if plain is None else aws.keyring().hashes("address", plain)
