@@ -162,7 +162,9 @@ def read_activation_key(typed: str) -> str | None:
     Case, spaces and dashes (the typographic ones too, mail programs make them) don't matter. The check
     symbol catches every single wrong symbol and most swaps of neighbours.
     """
-    symbols = "".join(c for c in typed.upper() if c not in " \t\r\n-\u2010\u2011\u2012\u2013\u2014\u00a0")
+    symbols = "".join(
+        c for c in typed.upper() if c not in " \t\r\n-\u2010\u2011\u2012\u2013\u2014\u00a0"
+    )
     if len(symbols) != KEY_RANDOM_SYMBOLS + 1 or any(c not in KEY_ALPHABET for c in symbols):
         return None
     if _check_symbol(symbols[:-1]) != symbols[-1]:

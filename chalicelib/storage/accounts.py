@@ -524,6 +524,39 @@ def all_ended_at() -> int:
         return 0
 
 
+# --- for reads of several tables in one call (signed_in.py) ---------------------
+
+
+def account_table() -> str:
+    """Return the name of the table of accounts."""
+    return str(_Account.Meta.table_name)
+
+
+def account_key(username_key: str) -> dict[str, dict[str, str]]:
+    """Return an account's key as the low-level API takes it."""
+    return {"username_key": {"S": username_key}}
+
+
+def account_from(raw: dict[str, dict[str, object]]) -> Account:
+    """Return an account from an item as the low-level API gives it."""
+    return _account(_Account.from_raw_data(raw))
+
+
+def session_table() -> str:
+    """Return the name of the table of sessions."""
+    return str(_Session.Meta.table_name)
+
+
+def all_sessions_key() -> dict[str, dict[str, str]]:
+    """Return the key of the item that ends every session made before it."""
+    return {"session_hash": {"S": _ALL}}
+
+
+def ended_at_from(raw: dict[str, dict[str, object]]) -> int:
+    """Return the time of that item as the low-level API gives it."""
+    return int(_Session.from_raw_data(raw).created_at)
+
+
 # --- from items to values -----------------------------------------------------
 
 

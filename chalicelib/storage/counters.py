@@ -191,3 +191,11 @@ def outcome(mark: str) -> str | None:
 def release(mark: str) -> None:
     """Give a claim up, so that the next try may have it."""
     _Counter(mark, "once").delete()
+
+
+def tries(counter: str, *, day: str, now: datetime) -> int:
+    """Return how many tries are counted in the open window."""
+    item = _read(counter, day)
+    if item.expires_at is None or int(item.expires_at) <= int(now.timestamp()):
+        return 0
+    return int(item.tries or 0)

@@ -196,6 +196,24 @@ def _event(data: dict[str, Any]) -> AttendanceEvent:
     return _value(AttendanceEvent, {**data, "class_title": data["class"]})
 
 
+# --- for reads of several tables in one call (signed_in.py) ---------------------
+
+
+def table() -> str:
+    """Return the table's name."""
+    return str(_Item.Meta.table_name)
+
+
+def summary_key(student_id: str) -> dict[str, dict[str, str]]:
+    """Return the key of a student's summary as the low-level API takes it."""
+    return {"pk": {"S": STUDENT + student_id}, "sk": {"S": SUMMARY}}
+
+
+def summary_from(raw: dict[str, dict[str, Any]]) -> StudentSummary:
+    """Return a summary from an item as the low-level API gives it."""
+    return _summary(json.loads(raw["data"]["S"]))
+
+
 # --- items to values ----------------------------------------------------------
 
 

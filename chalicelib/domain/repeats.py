@@ -1,0 +1,105 @@
+"""A form posted twice (a double tap, a reload) counts, mails and creates once (contract section 2).
+
+Every form carries a random `form_id`. The mark of a posting is a keyed hash over route, `form_id` and
+fields: nobody who reads the table can guess a password from it, since the `form_id` isn't stored.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from chalicelib import errors, policy
+from chalicelib.storage import aws, counters
+
+_T = TypeVar("_T")
+
+# How long the second of two postings at once waits for the first one's answer.
+_WAIT_SECONDS, _LOOK_EVERY_SECONDS = 6.0, 0.05
+_DONE, _REFUSED = "done", "refused:"
+
+
+class _Again(errors.Refusal):
+    """The refusal that the first posting got."""
+
+    def __init__(self, said: Mapping[str, object]) -> None:
+        self.code = str(said["code"])
+        self.status = int(str(said["status"]))
+        until = said["locked_until"]
+        faults = said["errors"]
+        assert isinstance(faults, list)
+        super().__init__(
+            errors=[
+                errors.FieldError(field, code, tuple((n, v) for n, v in parameters))
+                for field, code, parameters in faults
+            ],
+            locked_until=None if until is None else datetime.fromtimestamp(int(str(until)), UTC),
+        )
+
+
+def once(
+    route: str,
+    form_id: str,
+    fields: Mapping[str, str],
+    *,
+    first: Callable[[], _T],
+    again: Callable[[], _T],
+    now: datetime,
+) -> _T:
+    """Run `first` for a new posting; answer a repeat as the first was answered.
+
+    A repeat of a refused posting is refused alike and counts nothing; a repeat of one that succeeded
+    runs `again`, which says the same without doing it anew. Without a `form_id` every posting is new.
+    """
+    if not form_id:
+        return first()
+    text = json.dumps([route, form_id, sorted(fields.items())], ensure_ascii=True)
+    mark = aws.keyring().hash("form", text)
+    if counters.claim(mark, seconds=policy.REPEAT_SECONDS, now=now):
+        return _run(mark, first, now)
+    outcome = _wait_for(mark)
+    if outcome is None:
+        return first()
+    if outcome.startswith(_REFUSED):
+        raise _Again(json.loads(outcome.removeprefix(_REFUSED)))
+    return again()
+
+
+def _run(mark: str, first: Callable[[], _T], now: datetime) -> _T:
+    try:
+        answer = first()
+    except errors.Unavailable:
+        counters.release(mark)
+        raise
+    except errors.Refusal as refusal:
+        counters.conclude(
+            mark, _REFUSED + _written(refusal), seconds=policy.REPEAT_SECONDS, now=now
+        )
+        raise
+    except Exception:
+        # Nobody knows what was done: the next posting is a new try, judged by the tables' conditions.
+        counters.release(mark)
+        raise
+    counters.conclude(mark, _DONE, seconds=policy.REPEAT_SECONDS, now=now)
+    return answer
+
+
+def _written(refusal: errors.Refusal) -> str:
+    until = refusal.locked_until
+    return json.dumps(
+        {
+            "code": refusal.code,
+            "status": refusal.status,
+            "locked_until": None if until is None else int(until.timestamp()),
+            "errors": [[e.field, e.code, list(e.parameters)] for e in refusal.errors],
+        }
+    )
+
+
+def _wait_for(mark: str) -> str | None:
+    """Return the first posting's outcome, waiting while it runs; None where it never ended."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while (outcome := counters.outcome(mark)) is None and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_SECONDS)
+    return outcome

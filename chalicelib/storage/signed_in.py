@@ -1,0 +1,86 @@
+"""The one read behind a signed-in page: account, end of all sessions and the children's summaries.
+
+Three tables in one BatchGetItem, which PynamoDB can't do across models; so the call is boto3's, and
+the items go through the models all the same.
+"""
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from chalicelib import crypto
+from chalicelib.storage import accounts, roster, tables
+from chalicelib.storage.values import StudentSummary
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class PageRead:
+    """What one read brought: the account or None, when all sessions were ended (0: never), children."""
+
+    account: accounts.Account | None
+    all_ended_at: int
+    summaries: tuple[StudentSummary, ...]
+
+
+@functools.cache
+def _dynamodb() -> "DynamoDBClient":
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=tables.CONNECT_SECONDS,
+            read_timeout=tables.READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": tables.RETRIES + 1},
+        ),
+    )
+
+
+def read(username_key: str, student_ids: Sequence[str]) -> PageRead:
+    """Read all of it consistently, in one call; a student whom an import removes is left out."""
+    account_table, session_table = accounts.account_table(), accounts.session_table()
+    wanted: dict[str, Any] = {
+        account_table: _consistent([accounts.account_key(username_key)]),
+        session_table: _consistent([accounts.all_sessions_key()]),
+    }
+    if student_ids:
+        wanted[roster.table()] = _consistent([roster.summary_key(one) for one in student_ids])
+    found = _batch_get(wanted)
+    summaries = [roster.summary_from(item) for item in found.get(roster.table(), [])]
+    order = {student_id: place for place, student_id in enumerate(student_ids)}
+    return PageRead(
+        account=next(map(accounts.account_from, found.get(account_table, [])), None),
+        all_ended_at=next(map(accounts.ended_at_from, found.get(session_table, [])), 0),
+        summaries=tuple(sorted(summaries, key=lambda summary: order[summary.student_id])),
+    )
+
+
+def _consistent(keys: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Keys": keys, "ConsistentRead": True}
+
+
+def _batch_get(wanted: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    rest: Any = wanted
+    for attempt in range(_ATTEMPTS):
+        answer = _dynamodb().batch_get_item(RequestItems=rest)
+        for table, items in answer["Responses"].items():
+            found.setdefault(table, []).extend(items)
+        rest = answer.get("UnprocessedKeys")
+        if not rest:
+            return found
+        time.sleep(crypto.jitter() * 0.05 * 2**attempt)
+    raise TimeoutError("BatchGetItem left keys unprocessed")
+
+
+def forget_clients() -> None:
+    """Drop the client, as a new container would; for tests."""
+    _dynamodb.cache_clear()
