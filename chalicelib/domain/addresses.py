@@ -5,6 +5,7 @@ mailboxes never become one (CVE-2019-19844; security row S41).
 """
 
 import re
+import unicodedata
 
 from chalicelib.storage import aws
 
@@ -19,20 +20,29 @@ _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz
 def normalised(typed: str) -> str | None:
     """Return an address as it is compared, or None where it can't be one.
 
-    Only ASCII letters change case: `str.lower` would make the Kelvin sign a `k` and two mailboxes one.
+    Only ASCII letters change case: `str.lower` makes the Kelvin sign a `k` and two mailboxes one.
     """
     text = typed.strip(" \t\r\n")
     if len(text) > _MOST or not _ADDRESS.match(text):
         return None
     local, _, domain = text.rpartition("@")
-    try:
-        ascii_domain = domain.encode("idna").decode() if not domain.isascii() else domain
-    except UnicodeError:
+    labels = domain.split(".")
+    if len(labels) == 1 or not all(labels):
         return None
-    labels = ascii_domain.split(".")
-    if len(labels) < 2 or not all(labels):
-        return None
-    return f"{local.translate(_UPPER)}@{ascii_domain.translate(_UPPER)}"
+    return f"{local.translate(_UPPER)}@{'.'.join(map(_domain_label, labels))}"
+
+
+def _domain_label(label: str) -> str:
+    """Return a label of a domain as DNS has it.
+
+    Python's own `idna` codec makes one domain of two (`straße` and `strasse`), so a label that
+    isn't ASCII is lowered, composed and written as punycode; one that lowering would turn into
+    ASCII (with a Kelvin sign) stays as it is.
+    """
+    if label.isascii():
+        return label.translate(_UPPER)
+    lowered = unicodedata.normalize("NFC", label.lower())
+    return "xn--" + (label if lowered.isascii() else lowered).encode("punycode").decode("ascii")
 
 
 def hashed(address: str | None) -> str | None:

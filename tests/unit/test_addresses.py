@@ -2,8 +2,7 @@
 
 import pytest
 
-from chalicelib import crypto
-from chalicelib.domain import addresses
+from chalicelib.domain import addresses, names
 
 SAME = [
     ("ann@example.org", "ANN@EXAMPLE.ORG"),
@@ -29,9 +28,7 @@ APART = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_spellings_of_one_mailbox_are_one(one: str, other: str) -> None:
-    keyring = crypto.Keyring((("now", b"secret"), ("before", b"older")))
-    assert addresses.normalised(one) == addresses.normalised(other)
-    assert addresses.address_hash(one, keyring) == addresses.address_hashes(other, keyring)[0]
+    assert addresses.normalised(one) == addresses.normalised(other) is not None
 
 
 @pytest.mark.parametrize(("one", "other"), APART)
@@ -41,4 +38,4 @@ def test_two_mailboxes_never_become_one(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("typed", ["O'Brien", "OBRIEN", " o’brien ", "Ó Brien"])
 def test_a_family_name_is_found_without_case_accents_and_punctuation(typed: str) -> None:
-    assert addresses.name_key(typed) == "obrien"
+    assert names.name_key(typed) == "obrien"
