@@ -1,4 +1,4 @@
-"""Makes what the functions find in AWS, from the very file that is deployed (`.chalice/resources.yaml`).
+"""Makes what the functions find in AWS, from the file that is deployed (`.chalice/resources.yaml`).
 
 Works on whatever the boto3 endpoint is: moto, DynamoDB Local (tables only).
 """
@@ -19,8 +19,8 @@ ACCOUNT = "123456789012"
 MAIL_FROM = "portal@district.example"
 PORTAL_URL = "http://portal.localhost:4566/"
 
-# What create_table takes of a CloudFormation table; the rest (TTL, recovery, encryption) is read from
-# the packaged template by tests/test_template.py.
+# What create_table takes of a CloudFormation table; the rest (TTL, recovery, encryption) is read
+# from the packaged template by tests/test_template.py.
 _TABLE_PARTS = (
     "TableName",
     "BillingMode",
@@ -48,7 +48,7 @@ def template() -> dict[str, Any]:
 
 
 def resources(kind: str, *, stage: str = "local") -> dict[str, dict[str, Any]]:
-    """Return the properties of every resource of a CloudFormation type, by logical id, names filled in."""
+    """Return the properties of every resource of a type, by logical id, names filled in."""
     return {
         logical_id: _filled(resource["Properties"], stage)
         for logical_id, resource in template()["Resources"].items()
@@ -66,7 +66,7 @@ def create_tables(dynamodb: Any, *, stage: str = "local") -> list[str]:
 
 
 def create_stage(*, stage: str = "local") -> AwsStage:
-    """Create tables, queues, bucket, secret and sender of a stage with the clients of the moment."""
+    """Create tables, queues, bucket, secret and sender of a stage."""
     create_tables(boto3.client("dynamodb", REGION), stage=stage)
     sqs = boto3.client("sqs", REGION)
     urls = {

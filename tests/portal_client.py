@@ -5,7 +5,7 @@ Cookies are kept like a browser keeps them; the address of the client is the req
 """
 
 import json as json_module
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
@@ -38,6 +38,14 @@ class Answer:
         if not (self.header("content-type") or "").startswith("application/problem+json"):
             return None
         return str(self.json()["type"]).rsplit("/", 1)[-1]
+
+
+def read_answer(status: int, pairs: Iterable[tuple[str, str]], text: str) -> Answer:
+    """Return an answer from its parts, header names in lower case."""
+    headers: dict[str, list[str]] = {}
+    for name, value in pairs:
+        headers.setdefault(name.lower(), []).append(str(value))
+    return Answer(status, headers, text)
 
 
 @dataclass
@@ -87,29 +95,37 @@ class PortalClient:
         if self.cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent.update({name.lower(): value for name, value in (headers or {}).items()})
+        answer = self.send(method, path, sent, body, ip or self.ip)
+        self._keep_cookies(answer)
+        return answer
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: str | None, ip: str
+    ) -> Answer:
+        """Hand one request to the app in this process."""
         converter = LambdaEventConverter(
             RouteMatcher(list(self.app.routes)), self.app.api.binary_types
         )
         event: dict[str, Any] = dict(
-            converter.create_lambda_event(method, path, sent, body.encode() if body else None)
+            converter.create_lambda_event(
+                method, path, dict(headers), body.encode() if body else None
+            )
         )
         event["body"] = body
-        event["requestContext"]["identity"]["sourceIp"] = ip or self.ip
+        event["requestContext"]["identity"]["sourceIp"] = ip
         event["requestContext"]["requestId"] = "test-request"
         context = LambdaContext("api_handler", 1024)
         context.aws_request_id = "test-request"
-        return self._read(self.app(event, context))
-
-    def _read(self, answer: Mapping[str, Any]) -> Answer:
-        headers: dict[str, list[str]] = {}
-        for name, value in (answer.get("headers") or {}).items():
-            headers.setdefault(name.lower(), []).append(str(value))
+        answer = self.app(event, context)
+        pairs = list((answer.get("headers") or {}).items())
         for name, values in (answer.get("multiValueHeaders") or {}).items():
-            headers.setdefault(name.lower(), []).extend(str(value) for value in values)
-        for line in headers.get("set-cookie", []):
+            pairs += [(name, value) for value in values]
+        return read_answer(int(answer["statusCode"]), pairs, str(answer.get("body") or ""))
+
+    def _keep_cookies(self, answer: Answer) -> None:
+        for line in answer.headers.get("set-cookie", []):
             for name, morsel in SimpleCookie(line).items():
                 if morsel["max-age"] == "0" or not morsel.value:
                     self.cookies.pop(name, None)
                 else:
                     self.cookies[name] = morsel.value
-        return Answer(int(answer["statusCode"]), headers, str(answer.get("body") or ""))

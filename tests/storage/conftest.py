@@ -1,7 +1,7 @@
 """One storage suite, two stores: every storage test runs on moto and on AWS's DynamoDB Local.
 
-moto's conditions and transactions are close but not the engine; what must never go wrong is shown on
-both. DynamoDB Local needs Java and the jar that `.ci/run` fetches into `.local-tools/`.
+moto's conditions and transactions are close but not the engine; what must never go wrong is shown
+on both. DynamoDB Local needs Java and the jar that `.ci/run` fetches into `.local-tools/`.
 """
 
 import re
@@ -64,7 +64,7 @@ def tables(
 ) -> Iterator[str]:
     """Give empty tables, once on each store, and the name of the store.
 
-    On moto the rest of the stage (queues, secret) stands too; on DynamoDB Local there are tables only.
+    The rest of the stage (queues, bucket, secret) is moto's in both.
     """
     if request.param == "moto":
         request.getfixturevalue("stage")

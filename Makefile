@@ -1,0 +1,63 @@
+# What people and CI run. `make` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# DynamoDB Local comes inside this npm package of AWS (licence: development only, never committed).
+DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
+DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types package check pins dynamodb-local clean
+
+help: ## List what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/ready ## Run the portal on this machine; ARGS="--port 4577 --fresh --roster FILE.zip"
+	@$(BIN)/python local.py $(ARGS)
+
+test: $(VENV)/ready ## Run every test that this machine can run; ARGS="tests/unit -k key"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/ready ## Check style and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/ready ## Check types
+	$(BIN)/mypy app.py chalicelib local.py package.py
+
+package: $(VENV)/ready ## Write template and zip for AWS to .build/prod, and check the template
+	$(BIN)/python package.py prod
+	$(BIN)/cfn-lint .build/prod/template.json
+
+check: lint types package test ## All of these
+
+dynamodb-local: .local-tools/dynamodb-local/DynamoDBLocal.jar ## Fetch DynamoDB Local (needs npm)
+
+pins: ## Pin the libraries of requirements*.in anew (needs uv: pip install uv)
+	UV_CUSTOM_COMPILE_COMMAND="make pins" uv pip compile -q --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-find-links requirements.in -o requirements.txt
+	UV_CUSTOM_COMPILE_COMMAND="make pins" uv pip compile -q --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-find-links requirements-dev.in -o requirements-dev.txt
+
+clean: ## Forget what was built and the local stack's state
+	rm -rf .build .local .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=... names one.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.local-tools/dynamodb-local/DynamoDBLocal.jar:
+	@mkdir -p .local-tools
+	cd .local-tools && npm pack --silent $(DYNAMODB_LOCAL)
+	cd .local-tools && echo "$(DYNAMODB_LOCAL_SHA256)  amplify-dynamodb-simulator-2.9.30.tgz" | sha256sum --check --quiet
+	cd .local-tools && tar -xzf amplify-dynamodb-simulator-2.9.30.tgz package/emulator
+	rm -rf .local-tools/dynamodb-local
+	mv .local-tools/package/emulator .local-tools/dynamodb-local
+	rm -r .local-tools/package .local-tools/amplify-dynamodb-simulator-2.9.30.tgz
+	@touch $@
