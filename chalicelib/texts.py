@@ -10,7 +10,7 @@ import re
 import zoneinfo
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,6 +22,7 @@ _HERE = Path(__file__).parent
 _FALLBACK = "en"
 _HALF_A_DAY = 12
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)\}")
+_FILLED = re.compile(_PLACEHOLDER.pattern + r"(\.?)")
 
 # English first, which is what a stranger gets; the others by code.
 LANGUAGES: tuple[str, ...] = (
@@ -115,8 +116,12 @@ def _catalogue(language: str) -> Mapping[str, str]:
 
 
 def _fill(sentence: str, values: Mapping[str, str]) -> str:
-    # Not str.format: a value may hold braces, and a sentence must not reach attributes.
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], sentence)
+    # Not str.format: a value may hold braces, and a sentence must not reach attributes. A value
+    # that ends in a stop (`a. m.`, `J. D.`) takes the sentence's own stop with it.
+    def value(match: re.Match[str]) -> str:
+        return values[match[1]] + ("" if values[match[1]].endswith(".") else match[2])
+
+    return _FILLED.sub(value, sentence)
 
 
 def _in_words(language: str, value: object) -> str:
@@ -131,7 +136,7 @@ def _in_words(language: str, value: object) -> str:
 
 
 def day(language: str, value: date | str) -> str:
-    """Return a day in words, as `Tue, Nov 24, 2026`; text that is no ISO date stays as it is."""
+    """Return a day in words, as `Tuesday, November 24, 2026`; what is no ISO date stays."""
     when = _as_date(value)
     if when is None:
         return str(value)
@@ -145,22 +150,31 @@ def day(language: str, value: date | str) -> str:
     )
 
 
+def short_day(language: str, value: date | str) -> str:
+    """Return a day in few words, as `Nov 24, 2026`; text that is no ISO date stays as it is."""
+    when = _as_date(value)
+    if when is None:
+        return str(value)
+    month = say(language, f"date.short.month.{when.month}")
+    return say(language, "date.short", day=when.day, month=month, year=when.year)
+
+
 def moment(language: str, value: datetime | str, zone: str | None = None) -> str:
     """Return a day and time in words; `zone` (an IANA name) moves an aware moment there first.
 
     Text that is no ISO moment stays as it is.
     """
-    when = _as_moment(value)
+    when = _as_moment(value, zone)
     if when is None:
         return str(value)
-    if zone is not None and when.tzinfo is not None:
-        when = when.astimezone(zoneinfo.ZoneInfo(zone))
-    return say(
-        language,
-        "date.moment",
-        day=day(language, when.date()),
-        time=clock(language, f"{when:%H:%M}"),
-    )
+    time = clock(language, f"{when:%H:%M}")
+    return say(language, "date.moment", day=day(language, when.date()), time=time)
+
+
+def time_of_day(language: str, value: datetime | str, zone: str | None = None) -> str:
+    """Return the time of a moment in words, without its day; see `moment`."""
+    when = _as_moment(value, zone)
+    return str(value) if when is None else clock(language, f"{when:%H:%M}")
 
 
 def clock(language: str, value: str) -> str:
@@ -205,22 +219,24 @@ def _as_date(value: date | str) -> date | None:
         return None
 
 
-def _as_moment(value: datetime | str) -> datetime | None:
-    if isinstance(value, datetime):
+def _as_moment(value: datetime | str, zone: str | None = None) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            # Reads the `Z` of our answers too, from Python 3.11 on.
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if zone is None or value.tzinfo is None:
         return value
-    try:
-        # Python 3.11 reads the `Z` of our answers too.
-        return datetime.fromisoformat(value)
-    except ValueError:
-        return None
+    return value.astimezone(zoneinfo.ZoneInfo(zone))
 
 
 def _as_utc(value: datetime | str | None) -> str:
-    """Return a moment as ISO 8601 UTC for the script and `<time>`; nothing for what is none."""
-    when = None if value is None else _as_moment(value)
+    """Return a moment as ISO 8601 UTC, which the script reads; nothing for what is none."""
+    when = None if value is None else _as_moment(value, "UTC")
     if when is None or when.tzinfo is None:
         return ""
-    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{when:%Y-%m-%dT%H:%M:%SZ}"
 
 
 # --- pages --------------------------------------------------------------------
@@ -276,7 +292,9 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
         "known": _catalogue(_FALLBACK).__contains__,
         "bdi": _bdi,
         "day": functools.partial(day, language),
+        "short_day": functools.partial(short_day, language),
         "moment": functools.partial(moment, language, zone=zone),
+        "time_of_day": functools.partial(time_of_day, language, zone=zone),
         "utc": _as_utc,
         "clock": functools.partial(clock, language),
         "grade_level": functools.partial(grade_level, language),
@@ -287,7 +305,8 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
 
 def _problem_as_errors(name: str, wrong: object) -> list[dict[str, object]]:
     """Return a page's problem as the one line of its summary; nothing where there is none."""
-    if not isinstance(wrong, Mapping):
+    # The page of a problem says it itself.
+    if not isinstance(wrong, Mapping) or name == "problem":
         return []
     return [{**wrong, "field": _FIELD_OF.get((name, str(wrong.get("code"))))}]
 

@@ -196,7 +196,7 @@ STATES: Mapping[str, State] = {
     "session": State("session", {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT}, signed_in=True),
     "problem": State("problem", {"status": 404, "reference": None, "code": "not-found"}),
     "problem-reference": State(
-        "problem", {"status": 500, "reference": "8f14e45f-ceea", "code": "internal"}
+        "problem", {"status": 500, "reference": "8f14e45f-ceea", "code": "internal-error"}
     ),
     "problem-code": State("problem-code", {"code": "too-many-tries"}),
 }
@@ -251,9 +251,9 @@ def render(state: State, language: str, **more: object) -> str:
     return texts.page(state.page, language=language, root="", data=data)
 
 
-def mail(name: str, *languages: str, **more: object) -> texts.RenderedMail:
+def mail(kind: str, *languages: str, **more: object) -> texts.RenderedMail:
     """Return one of the mails, filled."""
-    return texts.mail(name, languages=languages, data={**MAIL_DATA, **more})
+    return texts.mail(kind, languages=languages, data={**MAIL_DATA, **more})
 
 
 def write(folder: Path) -> None:

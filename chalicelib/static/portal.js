@@ -61,7 +61,14 @@
     const words = button.textContent;
     button.hidden = false;
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      const text = document.getElementById(button.dataset.copy);
+      try {
+        await navigator.clipboard.writeText(text.textContent);
+      } catch {
+        // Not allowed here: the text stands selected, ready for the parent's own copy.
+        getSelection().selectAllChildren(text);
+        return;
+      }
       button.textContent = button.dataset.done;
       say(button.dataset.done);
       setTimeout(() => { button.textContent = words; }, 3000);

@@ -1,0 +1,280 @@
+"""Every page in every state in a browser: axe, reflow, targets, and what the script adds."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from chalicelib import texts
+from chalicelib.web import http
+from tests import gallery
+from tests.gallery import IDLE_UNTIL, KEY, STATES
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
+]
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+RULES = [
+    "wcag2a",
+    "wcag2aa",
+    "wcag21a",
+    "wcag21aa",
+    "wcag22aa",
+    "best-practice",
+]
+ORIGIN = "http://portal.localhost"
+# WCAG 1.4.12: text must stay readable when a reader spaces it like this.
+SPACING = "* {line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important} p {margin-bottom: 2em !important}"  # noqa: E501
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=os.fspath(CHROMIUM), args=ARGS)
+        yield browser
+        browser.close()
+
+
+class Portal:
+    """A stand-in for the portal: it serves the gallery with the portal's own headers."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.console: list[str] = []
+        self.posted: list[str] = []
+        self.session = (200, IDLE_UNTIL)
+        page.on("console", lambda message: self.console.append(message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
+        page.route("**/*", self.serve)
+
+    def open(self, name: str, language: str = "en") -> Page:
+        self.page.goto(f"{ORIGIN}/{name}?lang={language}")
+        return self.page
+
+    def serve(self, route: Route) -> None:
+        path, _, query = route.request.url.removeprefix(f"{ORIGIN}/").partition("?")
+        headers = http.security_headers()
+        if route.request.method == "POST":
+            self.posted.append(route.request.url + " " + (route.request.post_data or ""))
+        if path.startswith("static/"):
+            kind, body = texts.asset_body(path.removeprefix("static/")) or ("", "")
+            route.fulfill(body=body, headers={**headers, "Content-Type": kind})
+        elif path == "session" and "application/json" in route.request.headers["accept"]:
+            status, idle_until = self.session
+            times = {"idle_until": idle_until.isoformat(), "ends_at": gallery.ENDS_AT.isoformat()}
+            said = json.dumps(times)
+            answered = status if route.request.method == "GET" or status != 200 else 204
+            route.fulfill(status=answered, body="" if answered == 204 else said)
+        elif path in STATES:
+            html = gallery.render(STATES[path], query.removeprefix("lang=")[:2] or "en")
+            kind = "text/html; charset=utf-8"
+            route.fulfill(body=html, headers={**headers, "Content-Type": kind})
+        else:
+            route.fulfill(status=404, body="")
+
+
+@pytest.fixture
+def portal(browser: Browser) -> Iterator[Portal]:
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    yield Portal(context.new_page())
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_axe_finds_nothing_on_any_page_in_any_state(browser, language, scheme):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    portal = Portal(context.new_page())
+    found = {}
+    for name in STATES:
+        page = portal.open(name, language)
+        result = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}})
+        wrong = result.response["violations"] + result.response["incomplete"]
+        if wrong:
+            found[name] = [
+                (one["id"], one["nodes"][0]["html"], one["nodes"][0].get("failureSummary"))
+                for one in wrong
+            ]
+    context.close()
+    assert found == {}
+    assert portal.console == []
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_nothing_scrolls_sideways_at_320_pixels_even_when_text_is_spaced(browser, language):
+    context = browser.new_context(viewport={"width": 320, "height": 640}, bypass_csp=True)
+    portal = Portal(context.new_page())
+    wide = {}
+    for name in STATES:
+        page = portal.open(name, language)
+        page.add_style_tag(content=SPACING)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 320:
+            wide[name] = width
+    context.close()
+    assert wide == {}
+
+
+def test_buttons_and_fields_are_big_enough_for_a_thumb(portal):
+    small = {}
+    for name in STATES:
+        page = portal.open(name, "es")
+        sizes = page.evaluate(
+            """() => [...document.querySelectorAll(
+                'button, .button, input:not([type=hidden]), summary, nav a')]
+              .filter((one) => one.checkVisibility())
+              .map((one) => [one.outerHTML, one.getBoundingClientRect().height,
+                             parseFloat(getComputedStyle(one).fontSize)])"""
+        )
+        low = [html for html, height, _ in sizes if height < 44]
+        tiny = [html for html, _, font in sizes if html.startswith("<input") and font < 16]
+        if low or tiny:
+            small[name] = low + tiny
+    assert small == {}
+
+
+def test_the_keyboard_reaches_every_control_and_shows_where_it_is(portal):
+    page = portal.open("create-account")
+    reached = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(
+            """() => { const one = document.activeElement;
+              return [one.id || one.name || one.textContent.trim(),
+                      parseFloat(getComputedStyle(one).outlineWidth)]; }"""
+        )
+        if reached and name == reached[0]:
+            break
+        assert outline >= 2, name
+        reached.append(name)
+    controls = ["username", "password", "Show", "verify_password", "Show", "Create Account"]
+    assert [name for name in reached if name in controls] == controls
+    assert reached[0] == "Skip to main content"
+
+
+def test_a_refused_form_puts_the_reader_at_the_summary_which_leads_to_the_field(portal):
+    page = portal.open("create-account-wrong")
+    assert page.evaluate("document.activeElement.id") == "errors"
+    page.click("#errors a[href='#verify_password']")
+    assert page.evaluate("document.activeElement.id") == "verify_password"
+
+
+def test_a_password_is_shown_and_hidden_and_sent_as_a_password(portal):
+    page = portal.open("sign-in")
+    page.fill("#password", "Sunshine-42")
+    page.click("text=Show")
+    assert page.get_attribute("#password", "type") == "text"
+    assert page.get_attribute(".reveal", "aria-label") == "Hide password"
+    assert page.inner_text("#live") == "Your password is visible."
+    page.evaluate(
+        """() => document.querySelector('form[action=sign-in]').addEventListener('submit', (e) => {
+          e.preventDefault(); window.sentAs = document.getElementById('password').type; })"""
+    )
+    page.click("form[action=sign-in] .button")
+    assert page.evaluate("window.sentAs") == "password"
+    assert page.input_value("#password") == "Sunshine-42"
+
+
+def test_rules_are_ticked_while_typing_and_said_once_typing_pauses(portal):
+    portal.page.clock.install()
+    page = portal.open("create-account")
+    page.fill("#username", "okafor22")
+    page.fill("#password", "a1")
+    page.clock.run_for(1300)
+    assert page.locator(".met").all_inner_texts() == [
+        "at least one letter and one number",
+        "not to contain your username",
+    ]
+    assert page.inner_text("#live") == "Password rules left: 1"
+    page.fill("#password", "my-OKAFOR22")
+    assert "not to contain your username" not in page.locator(".met").all_inner_texts()
+    page.fill("#password", "blue-Kite-77")
+    page.clock.run_for(1300)
+    assert page.inner_text("#live") == "Your password meets these rules."
+
+
+def test_a_key_is_copied_whole_and_pasted_whole(portal):
+    portal.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = portal.open("activation-key-shown")
+    page.click("text=Copy")
+    page.locator("#live", has_text="Copied").wait_for(state="attached")
+    portal.open("activate")
+    page.focus("#activation_key")
+    page.keyboard.press("Control+V")
+    assert page.input_value("#activation_key") == KEY
+
+
+def test_a_key_typed_without_dashes_is_grouped_when_the_box_is_left(portal):
+    page = portal.open("activate")
+    page.fill("#activation_key", KEY.replace("-", " ").lower())
+    page.focus("button.button")
+    assert page.input_value("#activation_key") == KEY
+
+
+def test_without_a_script_nothing_is_offered_that_needs_one(browser):
+    context = browser.new_context(java_script_enabled=False)
+    portal = Portal(context.new_page())
+    for name in ("sign-in", "create-account", "activation-key-shown", "home"):
+        page = portal.open(name)
+        assert not page.locator("[data-reveal]:visible, [data-copy]:visible").count()
+        assert not page.locator("dialog:visible").count()
+    context.close()
+
+
+# --- the end of the session ---------------------------------------------------
+
+
+@pytest.fixture
+def signed_in(portal: Portal) -> Portal:
+    portal.page.clock.install(time=gallery.NOW)
+    portal.open("home")
+    return portal
+
+
+def test_two_minutes_before_the_end_a_dialog_offers_to_stay(signed_in):
+    page = signed_in.page
+    page.clock.run_for("27:00")
+    assert not page.locator("dialog").is_visible()
+    page.clock.run_for("01:10")
+    page.locator("dialog").wait_for(state="visible")
+    assert page.evaluate("document.activeElement.textContent") == "Stay signed in"
+    signed_in.session = (200, gallery.ENDS_AT)
+    page.keyboard.press("Enter")
+    page.locator("dialog").wait_for(state="hidden")
+    assert signed_in.posted == [f"{ORIGIN}/session {{}}"]
+
+
+def test_no_dialog_where_another_tab_went_on(signed_in):
+    signed_in.session = (200, gallery.ENDS_AT)
+    with signed_in.page.expect_response(f"{ORIGIN}/session"):
+        signed_in.page.clock.run_for("29:00")
+    assert not signed_in.page.locator("dialog").is_visible()
+
+
+def test_an_ended_session_takes_the_page_off_the_screen(signed_in):
+    signed_in.session = (401, IDLE_UNTIL)
+    with signed_in.page.expect_navigation():
+        signed_in.page.clock.run_for("31:00")
+
+
+def test_a_wrong_clock_on_the_device_does_not_matter(portal):
+    portal.page.clock.install(time="2031-01-01T00:00:00Z")
+    portal.open("home")
+    portal.page.clock.run_for("27:00")
+    assert not portal.page.locator("dialog").is_visible()
+    portal.page.clock.run_for("01:10")
+    portal.page.locator("dialog").wait_for(state="visible")

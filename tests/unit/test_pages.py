@@ -1,0 +1,367 @@
+"""Pages and mails as text: what they say, what they keep, what they must never hold."""
+
+import re
+from datetime import UTC, date, datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from chalicelib import crypto, texts
+from tests import gallery
+from tests.gallery import HOSTILE, KEY, STATES, State
+
+EVERY = [(name, language) for name in STATES for language in texts.LANGUAGES]
+EXPECTED_AUTOCOMPLETE = {
+    "username": "username",
+    "password": ("current-password", "new-password"),
+    "verify_password": "new-password",
+    "activation_key": "one-time-code",
+    "student_number": "off",
+    "ssn_last4": "off",
+}
+
+
+class Outline(HTMLParser):
+    """The tags of a page with their attributes, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        assert len({name for name, _ in attrs}) == len(attrs), (tag, attrs)
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag in tags]
+
+    def ids(self) -> list[str]:
+        return [a["id"] for _, a in self.tags if a.get("id")]
+
+
+def outline(name: str, language: str = "en", **more: object) -> Outline:
+    return Outline(gallery.render(STATES[name], language, **more))
+
+
+@pytest.mark.parametrize(("name", "language"), EVERY)
+def test_every_page_keeps_the_rules_of_all_pages(name, language):
+    html = gallery.render(STATES[name], language)
+    page = Outline(html)
+    assert language == page.all("html")[0]["lang"]
+    assert page.all("html")[0]["dir"] == "ltr"
+    assert len(page.all("h1")) == 1
+    assert len(set(page.ids())) == len(page.ids())
+    for _, attributes in page.tags:
+        assert "style" not in attributes
+        assert "placeholder" not in attributes
+        assert "required" not in attributes
+        assert not [a for a in attributes if a.startswith("on")]
+        for reference in ("for", "aria-labelledby", "aria-describedby", "aria-controls"):
+            for one in (attributes.get(reference) or "").split():
+                assert one in page.ids(), (reference, one)
+    for link in page.all("a"):
+        address = link["href"]
+        assert not address.startswith("/")
+        if address.startswith("#"):
+            assert address[1:] in page.ids()
+    for form in page.all("form"):
+        assert form["method"] == "post"
+        assert not form["action"].startswith("/")
+
+
+@pytest.mark.parametrize(("name", "language"), EVERY)
+def test_every_page_offers_every_language_and_help(name, language):
+    html = gallery.render(STATES[name], language)
+    for code in texts.LANGUAGES:
+        if code != language:
+            assert html.count(f'href="?lang={code}" lang="{code}"') == 2
+    help_key = "page.help" if STATES[name].data.get("support_url", True) else "page.help-school"
+    assert texts.say(language, help_key) in html[html.index("<footer") :]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_page_and_its_script_weigh_less_than_30_kb(name):
+    html = gallery.render(STATES[name], "es")
+    script = texts.asset_body(texts.asset("portal.js"))
+    assert script is not None
+    assert len(html.encode()) + len(script[1].encode()) <= 30_000
+    page = Outline(html)
+    loaded = [a for a in page.all("script", "link", "img", "iframe") if a.get("src", a.get("href"))]
+    foreign = [a for a in loaded if not str(a.get("src", a.get("href"))).startswith("data:")]
+    assert [f"static/{texts.asset('portal.js')}"] == [a.get("src") for a in foreign]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, state in STATES.items() if state.wrong or state.problem]
+)
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_a_refused_form_says_so_first_and_leads_to_each_field(name, language):
+    state = STATES[name]
+    html = gallery.render(state, language)
+    page = Outline(html)
+    assert f"<title>{texts.say(language, 'page.error-prefix')} " in html
+    summary = html[html.index('id="errors"') : html.index("<h1>")]
+    for field, code, parameters in state.wrong:
+        said = texts.field_error(language, field, code, parameters)
+        assert f'<a href="#{field}">{said}</a>' in summary
+        assert html.count(said) == 2
+    for field in {field for field, _, _ in state.wrong}:
+        marked = next(a for a in page.all("input") if a.get("id") == field)
+        assert marked["aria-invalid"] == "true"
+        assert f"{field}-error" in marked["aria-describedby"].split()
+
+
+@pytest.mark.parametrize("name", [name for name, s in STATES.items() if not (s.wrong or s.problem)])
+def test_a_page_without_fault_shows_no_summary(name):
+    html = gallery.render(STATES[name], "en")
+    assert "<title>Error:" not in html
+    assert 'id="errors"' not in html
+
+
+def test_a_failed_sign_in_stands_in_the_summary_and_at_the_username_in_the_guides_words():
+    html = gallery.render(STATES["sign-in-failed"], "en")
+    assert '<a href="#username">No security authorization. Please log in.</a>' in html
+    assert html.count("No security authorization. Please log in.") == 2
+
+
+def test_what_was_typed_is_kept_but_no_password_and_no_ssn_digits():
+    typed = {"student_number": "41277x", "ssn_last4": "9876", "username": "okafor"}
+    typed |= {"password": "Sunshine-42", "verify_password": "Sunshine-43"}
+    lookup = gallery.render(STATES["activation-key-wrong"], "en", values=typed)
+    created = gallery.render(STATES["create-account-wrong"], "en", values=typed)
+    assert 'value="41277x"' in lookup
+    assert 'value="okafor"' in created
+    for secret in ("9876", "Sunshine-42", "Sunshine-43"):
+        assert secret not in lookup + created
+
+
+@pytest.mark.parametrize(
+    "name", ["sign-in", "activation-key", "activate", "create-account", "create-account-wrong"]
+)
+def test_fields_are_labelled_and_told_to_the_password_manager(name):
+    page = outline(name)
+    labelled = {a["for"] for a in page.all("label")}
+    for field in page.all("input"):
+        if field["type"] == "hidden":
+            continue
+        assert field["id"] in labelled
+        assert field["autocomplete"] in EXPECTED_AUTOCOMPLETE[field["name"]]
+        assert "maxlength" not in field
+        assert field["spellcheck"] == "false"
+    form = next(f for f in page.all("form") if f["action"] == STATES[name].page)
+    assert "novalidate" in form
+    assert [a["value"] for a in page.all("input") if a["name"] == "form_id"] == ["r4nd0m"]
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+@pytest.mark.parametrize("name", STATES)
+def test_hostile_text_shows_as_text(name, language):
+    def poisoned(value: object) -> object:
+        if isinstance(value, str):
+            return HOSTILE
+        if isinstance(value, dict):
+            keep = ("id", "student_id", "note")
+            return {k: v if k in keep else poisoned(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [poisoned(one) for one in value]
+        return value
+
+    state = STATES[name]
+    codes = {k: v for k, v in state.data.items() if k in ("note", "code", "support_url")}
+    data = {**{k: poisoned(v) for k, v in state.data.items()}, **codes}
+    data |= {"district_name": HOSTILE, "notice": HOSTILE, "form_id": HOSTILE}
+    data |= {"reference": HOSTILE} if state.page == "problem" else {}
+    plain = State(
+        state.page, {**state.data, "notice": "-"}, state.wrong, state.problem, state.signed_in
+    )
+    if "reference" in data:
+        plain = State(state.page, {**plain.data, "reference": "-"}, signed_in=False)
+    attacked = State(state.page, data, state.wrong, state.problem, state.signed_in)
+    html = gallery.render(attacked, language)
+    assert "<script>alert" not in html
+    assert html.count("{{7*7}}") == html.count("alert(&#39;x&#39;)") > 0
+    shape = [tag for tag, _ in Outline(gallery.render(plain, language)).tags]
+    assert shape == [tag for tag, _ in Outline(html).tags]
+
+
+def test_the_link_prefix_works_one_folder_down():
+    html = texts.page(
+        "problem-code",
+        language="en",
+        root="../",
+        data={"code": "invalid", "title": "T", "meaning": "M", "signed_in": True},
+    )
+    assert f'src="../static/{texts.asset("portal.js")}"' in html
+    assert 'href="../"' in html
+    assert 'action="../sign-out"' in html
+
+
+def test_an_unknown_language_reads_english():
+    html = texts.page("activate", language="<script>", root="", data={})
+    assert '<html lang="en" dir="ltr">' in html
+    assert "Enter your activation key" in html
+
+
+def test_the_page_holds_the_very_style_sheet_that_the_policy_names():
+    html = gallery.render(STATES["sign-in"], "en")
+    inline = html[html.index("<style>") + len("<style>") : html.index("</style>")]
+    assert crypto.style_hash(inline) == crypto.style_hash(texts.style())
+    assert not re.search(r"(?<![-\w])(left|right)\s*:|url\(|@import", inline)
+
+
+def test_static_files_are_named_by_their_content():
+    name = texts.asset("portal.js")
+    kind, body = texts.asset_body(name) or ("", "")
+    assert re.fullmatch(r"portal\.[\w-]{12}\.js", name)
+    assert kind == "text/javascript; charset=utf-8"
+    assert "use strict" in body
+    for other in ("portal.js", "../texts.py", "portal.css", ""):
+        assert texts.asset_body(other) is None
+
+
+def test_every_signed_in_page_has_sign_out_and_says_when_it_ends():
+    for name, state in STATES.items():
+        html = gallery.render(state, "en")
+        assert state.signed_in == ('action="sign-out"' in html), name
+        assert state.signed_in == ('data-idle-until="2026-11-24T15:00:00Z"' in html), name
+        assert state.signed_in == ("signed out at 10:00 AM" in html), name
+
+
+def test_home_shows_what_the_roster_knows():
+    html = gallery.render(STATES["home"], "en")
+    for shown in (
+        "Amara Okafor-Delgado",
+        "Grade 5",
+        "0041277",
+        "1234567890",
+        "Kindergarten",
+        "None yet. Please ask the school.",
+        "Classes, Tuesday, November 24, 2026",
+        "8:05 AM",
+        "Ms. Whitfield",
+        "Room 114",
+        "Tardy",
+        "Excused",
+        "18 of 20 · A",
+        "87.5",
+        "No score",
+        "Nov 20, 2026",
+        "No classes are listed for this day.",
+    ):
+        assert shown in html, shown
+
+
+def test_home_tells_the_last_sign_in_and_the_failures_since():
+    html = gallery.render(STATES["home-last"], "en")
+    assert "Monday, November 23, 2026 at 5:14 PM" in html
+    assert "since then: 2." in html
+    assert "since then" not in gallery.render(STATES["home"], "en")
+
+
+def test_the_password_page_lists_the_rules_in_force():
+    state = STATES["create-account"]
+    rules = {"min_length": 9, "strong": True, "reject_common": False}
+    html = texts.page("create-account", language="en", root="", data={**state.data, "rules": rules})
+    assert "at least 9 characters" in html
+    assert "three of these four" in html
+    assert "many people use" not in html
+    assert "three of these four" not in gallery.render(state, "en")
+
+
+def test_next_is_kept_through_sign_in():
+    page = outline("sign-in-ended")
+    assert [a["value"] for a in page.all("input") if a["name"] == "next"] == ["students"]
+    assert [a for a in outline("sign-in").all("input") if a["name"] == "next"] == []
+
+
+def test_days_and_times_are_said_as_people_say_them():
+    noon = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)
+    assert (
+        texts.moment("en", noon, "America/New_York") == "Wednesday, November 25, 2026 at 12:00 AM"
+    )
+    assert (
+        texts.moment("es", "2026-11-25T05:00:00Z", "America/New_York")
+        == "miércoles 25 de noviembre de 2026, 12:00 a. m."
+    )
+    assert texts.clock("en", "12:30") == "12:30 PM"
+    assert texts.clock("es", "13:05") == "1:05 p. m."
+    assert texts.clock("en", "8th hour") == "8th hour"
+    assert texts.clock("en", "24:00") == "24:00"
+    assert texts.short_day("es", date(2026, 11, 20)) == "20 nov 2026"
+    assert texts.day("en", "soon") == "soon"
+    assert texts.grade_level("es", "05") == "5.º grado"
+    assert texts.grade_level("en", None) == ""
+    assert [texts.number(n) for n in (18.0, 17.5, 0, 100.0, None)] == ["18", "17.5", "0", "100", ""]
+
+
+# --- mails --------------------------------------------------------------------
+
+
+def words_of(html: str) -> list[str]:
+    body = html[html.index("<body") :]
+    return re.sub(r"<[^>]+>", " ", body).replace("&#39;", "'").split()
+
+
+@pytest.mark.parametrize("name", gallery.MAILS)
+@pytest.mark.parametrize("languages", [("en",), ("es",), ("en", "es")])
+def test_both_parts_of_a_mail_say_the_same(name, languages):
+    mail = gallery.mail(name, *languages)
+    marks = {"-", "-" * 40}
+    assert [w for w in mail.text.split() if w not in marks] == words_of(mail.html)
+
+
+@pytest.mark.parametrize("name", gallery.MAILS)
+def test_a_mail_links_to_the_portal_and_the_ticket_form_and_nowhere_else(name):
+    mail = gallery.mail(name, *texts.LANGUAGES)
+    links = {a["href"] for a in Outline(mail.html).all("a")}
+    support = "https://support.example.org/tickets"
+    allowed = {
+        support,
+        "http://portal.localhost:4566/activate",
+        "http://portal.localhost:4566/sign-in",
+    }
+    assert links <= allowed
+    assert links == set(re.findall(r"https?://\S+", mail.text))
+    if name == "address-changed":
+        assert {support} == links
+    assert Outline(mail.html).all("img", "script", "link", "style") == []
+
+
+def test_the_key_mail_in_a_known_language():
+    mail = gallery.mail("activation-key", "es")
+    assert mail.subject == "Su clave de activación del Portal para Padres"
+    assert KEY not in mail.subject
+    for shown in (KEY, "Amara", "Mateo", "jueves 24 de diciembre de 2026", "/activate"):
+        assert shown in mail.text
+        assert shown in mail.html
+    assert '<html lang="es"' in mail.html
+    assert "Hello" not in mail.text
+
+
+def test_the_key_mail_where_nobody_knows_the_language_holds_both():
+    mail = gallery.mail("activation-key", "en", "es")
+    assert mail.text.index("Hello Dolores,") < mail.text.index("Hola, Dolores:")
+    assert mail.text.count(KEY) == 2
+    assert '<div lang="es" dir="ltr"' in mail.html
+    assert " / " in mail.subject
+
+
+def test_a_mail_without_a_ticket_form_names_the_school():
+    mail = gallery.mail("account-created", "en", support_url=None)
+    assert "please contact your child’s school" in mail.text
+    assert "None" not in mail.text
+
+
+def test_hostile_names_stay_text_in_mails():
+    more = {"name": HOSTILE, "students": [HOSTILE], "district_name": HOSTILE + "\r\nBcc: x@y.org"}
+    mail = gallery.mail("activation-key", "en", **more)
+    assert "<script>" not in mail.html
+    assert HOSTILE in mail.text
+    assert not set("\r\n") & set(mail.subject)
+
+
+def test_the_address_changed_mail_names_nobody():
+    mail = texts.mail("address-changed", languages=("en", "es"), data={"district_name": "D"})
+    assert "Hello," in mail.text
+    assert "Hola:" in mail.text
