@@ -1,0 +1,526 @@
+"""The portal's items, made of the roster's rows: students, guardians, links, classes, grades.
+
+The shapes are those of `docs/architecture.md`. Each item is compared with the hash of the one
+applied before, so only what differs becomes a change; their order is `roster_changes`' matter.
+"""
+
+import functools
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from chalicelib import crypto
+from chalicelib.domain import addresses, roster_state
+from chalicelib.domain.names import name_key
+from chalicelib.domain.roster_links import Pair, Person, Relation, flag
+
+Data = dict[str, Any]
+RECENT_EVENTS, NEWEST_GRADES = 20, 5
+
+_DAYS = {
+    "M": "Mon",
+    "T": "Tue",
+    "W": "Wed",
+    "R": "Thu",
+    "TH": "Thu",
+    "F": "Fri",
+    "S": "Sat",
+    "U": "Sun",
+}
+# A result's status, where it stands for a score that isn't there (roster-format section 6).
+_STATUS_FLAGS = {"exempt": "exempt", "not submitted": "not-submitted"}
+_RESULT_FLAGS = {
+    "late": "late",
+    "missing": "missing",
+    "incomplete": "incomplete",
+    "inProgress": "in-progress",
+}
+_TOTALS = {"absent": "absent", "tardy": "tardy", "earlyDeparture": "early_departure"}
+_EXCUSES = ("excused", "unexcused")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What was found out about people before items are made of them."""
+
+    people: Mapping[str, Person]
+    links: Mapping[Pair, Relation]
+    households: Mapping[str, str | None]
+
+
+def derive(state: sqlite3.Connection, family: Family, keyring: crypto.Keyring, today: date) -> None:
+    """Make every item of the new state; note hashes in it, and what differs in `work.changes`.
+
+    Args:
+        state: the merged new state, with `base` and `work` attached.
+        family: people, links and households of the new state.
+        keyring: the keyed hashes' secret; a new version rewrites the addresses' hashes.
+        today: the district's day, which decides the current school year.
+    """
+    writer = _Writer(state)
+    state.execute("BEGIN")
+    _derive_students(state, writer, family, today)
+    _derive_guardians(state, writer, family, keyring)
+    writer.flush()
+    state.execute(
+        "INSERT INTO work.changes SELECT pk, sk, NULL FROM base.items b WHERE NOT EXISTS "
+        "(SELECT 1 FROM main.items i WHERE i.pk = b.pk AND i.sk = b.sk)"
+    )
+    state.execute("COMMIT")
+
+
+def make_work_tables(state: sqlite3.Connection) -> None:
+    """Make the tables of the attached scratch file `work`."""
+    state.execute("CREATE TABLE work.changes (pk TEXT, sk TEXT, body TEXT, PRIMARY KEY (pk, sk))")
+
+
+class _Writer:
+    """Takes items one by one, in batches into the state, and into the changes where they differ."""
+
+    def __init__(self, state: sqlite3.Connection) -> None:
+        self._state = state
+        self._first = state.execute("SELECT 1 FROM base.items LIMIT 1").fetchone() is None
+        self._items: list[tuple[str, str, str]] = []
+        self._changes: list[tuple[str, str, str]] = []
+
+    def put(self, pk: str, sk: str, data: Data, **index: str | None) -> None:
+        """Take one item; `index` are the sparse attributes beside `data`."""
+        attributes = {name: value for name, value in index.items() if value}
+        body = _json({"data": _json(data), **attributes})
+        item_hash = crypto.digest(body)
+        self._items.append((pk, sk, item_hash))
+        if self._first or self._hash_before(pk, sk) != item_hash:
+            self._changes.append((pk, sk, body))
+        if len(self._items) >= 5000:  # noqa: PLR2004 - only a size of batches
+            self.flush()
+
+    def _hash_before(self, pk: str, sk: str) -> str | None:
+        found = self._state.execute(
+            "SELECT hash FROM base.items WHERE pk = ? AND sk = ?", (pk, sk)
+        ).fetchone()
+        return found[0] if found else None
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._state.executemany("INSERT OR REPLACE INTO main.items VALUES (?, ?, ?)", self._items)
+        self._state.executemany(
+            "INSERT OR REPLACE INTO work.changes VALUES (?, ?, ?)", self._changes
+        )
+        self._items.clear()
+        self._changes.clear()
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+# --- students ---------------------------------------------------------------------
+
+
+def _derive_students(
+    state: sqlite3.Connection, writer: _Writer, family: Family, today: date
+) -> None:
+    by_student: dict[str, list[tuple[str, Relation]]] = {}
+    for (student, guardian), relation in sorted(family.links.items()):
+        by_student.setdefault(student, []).append((guardian, relation))
+    school = _School(state, today)
+    shared = _shared_numbers(state, family.people)
+    births = state.cursor()
+    for sourced_id, raw in state.execute("SELECT id, data FROM main.users ORDER BY id"):
+        person = family.people[sourced_id]
+        if not person.student:
+            continue
+        user = json.loads(raw)
+        student_id = crypto.opaque_id("student", sourced_id)
+        pk = f"student#{student_id}"
+        birth = births.execute(
+            "SELECT data FROM main.demographics WHERE id = ?", (sourced_id,)
+        ).fetchone()
+        profile = school.profile(sourced_id, user) | {
+            "birth_date": json.loads(birth[0]).get("birthDate") if birth else None,
+            "household_id": family.households[sourced_id],
+        }
+        writer.put(pk, "profile", profile)
+        if person.enabled:
+            _derive_numbers(writer, profile, user.get("last4") or {}, shared)
+        for guardian, relation in by_student.get(sourced_id, ()):
+            link = _link(student_id, guardian, relation)
+            writer.put(pk, f"guardian#{link['guardian_id']}", link)
+        classes = school.classes(sourced_id)
+        for one in classes:
+            writer.put(pk, f"class#{one['id']}", one)
+        events = school.events(sourced_id)
+        for event_id, event in events:
+            writer.put(pk, f"attendance#{event['date']}#{event_id}", event)
+        grades = school.grades(sourced_id)
+        for grade in grades:
+            writer.put(pk, f"grade#{grade['date']}#{grade['id']}", grade)
+        writer.put(pk, "summary", school.summary(profile, classes, events, grades))
+
+
+def _shared_numbers(state: sqlite3.Connection, people: Mapping[str, Person]) -> set[str]:
+    """Return the items of numbers that two students have: such a number finds neither."""
+    seen: set[str] = set()
+    shared: set[str] = set()
+    for sourced_id, raw in state.execute("SELECT id, data FROM main.users"):
+        if people[sourced_id].student and people[sourced_id].enabled:
+            for pk in _number_items(json.loads(raw)):
+                (shared if pk in seen else seen).add(pk)
+    return shared
+
+
+def _number_items(user: Mapping[str, Any]) -> Iterator[str]:
+    if user.get("identifier"):
+        yield f"number#{user['identifier']}"
+    if user.get("metadata.gtid"):
+        yield f"gtid#{user['metadata.gtid']}"
+
+
+def _derive_numbers(
+    writer: _Writer, profile: Data, last4: Mapping[str, str], shared: set[str]
+) -> None:
+    for kind, number in (("number", profile["student_number"]), ("gtid", profile["gtid"])):
+        pk = f"{kind}#{number}"
+        if not number or pk in shared:
+            continue
+        hashed = last4.get(kind)
+        secret = last4.get("secret") if hashed else None
+        data = {"student_id": profile["student_id"], "last4": hashed, "secret": secret}
+        writer.put(pk, "student", data)
+
+
+def _link(student_id: str, guardian: str, relation: Relation) -> Data:
+    return {
+        "student_id": student_id,
+        "guardian_id": crypto.opaque_id("guardian", guardian),
+        "relationship": relation.relationship,
+        "portal_access": relation.access,
+        "lives_with": relation.lives_with,
+        "primary_contact": relation.primary_contact,
+        "emergency_contact": relation.emergency_contact,
+        "contact_order": relation.contact_order,
+    }
+
+
+class _School:
+    """Looks up what a student's rows refer to: schools, terms, classes, teachers, assignments."""
+
+    def __init__(self, state: sqlite3.Connection, today: date) -> None:
+        self._state = state
+        self._orgs = _rows(state, "orgs")
+        self._sessions = _rows(state, "academicSessions")
+        self._courses = _rows(state, "courses")
+        self._categories = _rows(state, "categories")
+        self._year = roster_state.school_year(state, today)
+        teachers = self._teachers()
+        self._classes = {
+            sourced_id: self._class(sourced_id, row, teachers.get(sourced_id))
+            for sourced_id, row in _rows(state, "classes").items()
+        }
+        self._titles = {sourced_id: one["title"] for sourced_id, one in self._classes.items()}
+        for sourced_id, row in _rows(state, "retired").items():
+            self._titles.setdefault(sourced_id, self._title(row))
+        self._assignment = functools.lru_cache(maxsize=50_000)(self._read_assignment)
+
+    def _title(self, row: Data) -> str:
+        course = self._courses.get(row.get("courseSourcedId", ""), {})
+        return str(row.get("title") or course.get("title") or "")
+
+    def _teachers(self) -> dict[str, str]:
+        """Return the name of each class's teacher, the primary one where one is named."""
+        found: dict[str, tuple[bool, str]] = {}
+        for user, raw, class_id, primary in self._state.execute(
+            "SELECT e.key, u.data, json_extract(e.data, '$.classSourcedId'), "
+            "json_extract(e.data, '$.primary') FROM main.enrollments e "
+            "JOIN main.users u ON u.id = e.key "
+            "WHERE json_extract(e.data, '$.role') = 'teacher' ORDER BY e.id"
+        ):
+            del user
+            teacher = json.loads(raw)
+            first = bool(primary) and str(primary).lower() != "false"
+            if class_id not in found or (first and not found[class_id][0]):
+                name = f"{teacher.get('givenName', '')} {teacher.get('familyName', '')}".strip()
+                found[class_id] = (first, name)
+        return {class_id: name for class_id, (_, name) in found.items()}
+
+    def profile(self, sourced_id: str, user: Data) -> Data:
+        """Return a student's profile, but for birth date and household."""
+        school = self._school_of(sourced_id, user)
+        grades = user.get("grades")
+        return {
+            "student_id": crypto.opaque_id("student", sourced_id),
+            "sourced_id": sourced_id,
+            "given_name": user.get("givenName", ""),
+            "family_name": user.get("familyName", ""),
+            "grade": grades[0] if isinstance(grades, list) and grades else grades or None,
+            "school": self._orgs.get(school or "", {}).get("name"),
+            "school_id": crypto.opaque_id("school", school) if school else None,
+            "gtid": user.get("metadata.gtid"),
+            "student_number": user.get("identifier"),
+            **_postal(user),
+        }
+
+    def _school_of(self, sourced_id: str, user: Data) -> str | None:
+        """Return the org that is a student's school: the primary one, else the first of a kind.
+
+        OneRoster 1.1 has orgs on the user, 1.2 on the user's roles.
+        """
+        orgs = [user.get("primaryOrgSourcedId"), *_list(user.get("orgSourcedIds"))]
+        for (raw,) in self._state.execute(
+            "SELECT data FROM main.roles WHERE key = ? ORDER BY id", (sourced_id,)
+        ):
+            orgs.append(json.loads(raw).get("orgSourcedId"))
+        known = [org for org in orgs if org in self._orgs]
+        schools = [org for org in known if self._orgs[org].get("type") == "school"]
+        return next(iter(schools or known), None)
+
+    def _class(self, sourced_id: str, row: Data, teacher: str | None) -> Data:
+        terms = sorted(
+            (
+                self._sessions[term]
+                for term in row.get("termSourcedIds", ())
+                if term in self._sessions
+            ),
+            key=lambda term: str(term.get("startDate", "")),
+        )
+        return {
+            "id": crypto.opaque_id("class", sourced_id),
+            "title": self._title(row),
+            "periods": list(_list(row.get("periods"))),
+            "start_time": row.get("metadata.startTime"),
+            "end_time": row.get("metadata.endTime"),
+            "days": [
+                _DAYS.get(day.strip().upper(), day.strip())
+                for day in _list(row.get("metadata.meetingDays"))
+            ],
+            "teacher": teacher,
+            "room": row.get("location"),
+            "term": ", ".join(str(term.get("title", "")) for term in terms) or None,
+            "term_start": min((term["startDate"] for term in terms), default=None),
+            "term_end": _day_before(max((term["endDate"] for term in terms), default=None)),
+            "school": self._orgs.get(row.get("schoolSourcedId", ""), {}).get("name"),
+        }
+
+    def classes(self, student: str) -> list[Data]:
+        """Return the classes a student is in, each once, within the days of the enrollment."""
+        found: dict[str, Data] = {}
+        for (raw,) in self._state.execute(
+            "SELECT data FROM main.enrollments WHERE key = ? ORDER BY id", (student,)
+        ):
+            row = json.loads(raw)
+            taught = self._classes.get(row["classSourcedId"])
+            if taught is None or row.get("role") != "student":
+                continue
+            clipped = _clipped(taught, row.get("beginDate"), _day_before(row.get("endDate")))
+            if clipped is not None:
+                found[taught["id"]] = clipped
+        return sorted(found.values(), key=lambda one: (one["periods"], one["title"], one["id"]))
+
+    def events(self, student: str) -> list[tuple[str, Data]]:
+        """Return a student's attendance events with their ids, the oldest first."""
+        found = []
+        for sourced_id, raw in self._state.execute(
+            "SELECT id, data FROM main.attendance WHERE key = ?", (student,)
+        ):
+            row = json.loads(raw)
+            class_id = row.get("classSourcedId")
+            event = {
+                "date": row["date"],
+                "type": row["type"],
+                "status": row["attendanceStatus"],
+                "excuse": row.get("excuse"),
+                "period": row.get("period"),
+                "class_id": crypto.opaque_id("class", class_id) if class_id else None,
+                "class": self._titles.get(class_id or ""),
+                "reason": row.get("reason") or row.get("code"),
+                "minutes": _number(row.get("minutes")),
+            }
+            found.append((crypto.opaque_id("attendance", sourced_id), event))
+        return sorted(found, key=lambda one: (one[1]["date"], one[0]))
+
+    def grades(self, student: str) -> list[Data]:
+        """Return a student's results with the assignments they belong to, the oldest first."""
+        found = []
+        for sourced_id, raw in self._state.execute(
+            "SELECT id, data FROM main.results WHERE key = ?", (student,)
+        ):
+            row = json.loads(raw)
+            assignment = self._assignment(row["lineItemSourcedId"])
+            if assignment is not None:
+                found.append(self._grade(sourced_id, row, assignment))
+        return sorted(found, key=lambda one: (one["date"], one["id"]))
+
+    def _read_assignment(self, sourced_id: str) -> Data | None:
+        """Return what a line item says, as a grade's item repeats it."""
+        found = self._state.execute(
+            "SELECT data FROM main.lineItems WHERE id = ?", (sourced_id,)
+        ).fetchone()
+        if found is None:
+            return None
+        row = json.loads(found[0])
+        class_id = row["classSourcedId"]
+        taught = self._classes.get(class_id, {})
+        category = self._categories.get(row.get("categorySourcedId", ""), {})
+        period = row.get("gradingPeriodSourcedId") or row.get("academicSessionSourcedId") or ""
+        return {
+            "class_id": crypto.opaque_id("class", class_id),
+            "class": self._titles.get(class_id, ""),
+            "term": taught.get("term"),
+            "title": row.get("title", ""),
+            "category": category.get("title"),
+            "category_weight": _number(category.get("weight")),
+            "assigned": row.get("assignDate"),
+            "due": row.get("dueDate"),
+            "max_score": row.get("resultValueMax"),
+            "grade_type": row.get("metadata.gradeType"),
+            "grading_period": self._sessions.get(period, {}).get("title"),
+        }
+
+    def _grade(self, sourced_id: str, row: Data, assignment: Data) -> Data:
+        status = row.get("scoreStatus")
+        flags = [flags for column, flags in _RESULT_FLAGS.items() if flag(row.get(column))]
+        if status in _STATUS_FLAGS:
+            flags.append(_STATUS_FLAGS[status])
+        return {
+            **assignment,
+            "id": crypto.opaque_id("result", sourced_id),
+            "score": row.get("score"),
+            "grade": row.get("textScore") or row.get("metadata.letterGrade"),
+            "flags": flags,
+            "comment": row.get("comment"),
+            "date": row["scoreDate"],
+            "score_status": status,
+        }
+
+    def summary(
+        self,
+        profile: Data,
+        classes: list[Data],
+        events: Sequence[tuple[str, Data]],
+        grades: list[Data],
+    ) -> Data:
+        """Return what home shows of a child."""
+        shown = ("student_id", "given_name", "family_name", "grade", "school", "gtid")
+        newest = [event for _, event in reversed(events[-RECENT_EVENTS:])]
+        columns = ("class", "title", "score", "max_score", "grade", "date")
+        return {
+            **{name: profile[name] for name in shown},
+            "student_number": profile["student_number"],
+            "classes": classes,
+            "recent_attendance": newest,
+            "totals": self._totals(event for _, event in events),
+            "newest_grades": [
+                {name: grade[name] for name in columns}
+                for grade in reversed(grades[-NEWEST_GRADES:])
+            ],
+        }
+
+    def _totals(self, events: Iterable[Data]) -> dict[str, int]:
+        """Count the events of the current school year."""
+        totals = dict.fromkeys((*_TOTALS.values(), *_EXCUSES), 0)
+        for event in events:
+            if self._year and not self._year.start <= event["date"] < self._year.end:
+                continue
+            if event["status"] in _TOTALS:
+                totals[_TOTALS[event["status"]]] += 1
+            if event["excuse"] in _EXCUSES:
+                totals[event["excuse"]] += 1
+        return totals
+
+
+def _rows(state: sqlite3.Connection, name: str) -> dict[str, Data]:
+    """Return a small table whole, by sourcedId."""
+    found = state.execute(f'SELECT id, data FROM main."{name}"')  # noqa: S608
+    return {sourced_id: json.loads(data) for sourced_id, data in found}
+
+
+def _list(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [str(part) for part in value] if isinstance(value, list) else []
+
+
+def _day_before(day: str | None) -> str | None:
+    """Return the last day of a span whose end date is exclusive, as OneRoster's are."""
+    if not day:
+        return None
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+
+
+def _clipped(taught: Data, begin: str | None, end: str | None) -> Data | None:
+    """Return a class within the days of an enrollment, None where no day is left."""
+    starts = [day for day in (taught["term_start"], begin) if day]
+    ends = [day for day in (taught["term_end"], end) if day]
+    start, last = max(starts, default=None), min(ends, default=None)
+    if start and last and last < start:
+        return None
+    return {**taught, "term_start": start, "term_end": last}
+
+
+def _number(value: object) -> int | None:
+    """Return a whole number of a cell, None where there is none."""
+    try:
+        return None if value is None else int(float(str(value)))
+    except ValueError:
+        return None
+
+
+def _postal(user: Data) -> Data:
+    return {
+        "address1": user.get("metadata.address1"),
+        "address2": user.get("metadata.address2"),
+        "city": user.get("metadata.city"),
+        "state": user.get("metadata.state"),
+        "post_code": user.get("metadata.postCode"),
+    }
+
+
+# --- guardians --------------------------------------------------------------------
+
+
+def _derive_guardians(
+    state: sqlite3.Connection, writer: _Writer, family: Family, keyring: crypto.Keyring
+) -> None:
+    by_guardian: dict[str, list[tuple[str, Relation]]] = {}
+    for (student, guardian), relation in sorted(family.links.items()):
+        by_guardian.setdefault(guardian, []).append((student, relation))
+    for sourced_id, raw in state.execute("SELECT id, data FROM main.users ORDER BY id"):
+        if family.people[sourced_id].guardian is None and sourced_id not in by_guardian:
+            continue
+        user = json.loads(raw)
+        guardian_id = crypto.opaque_id("guardian", sourced_id)
+        pk = f"guardian#{guardian_id}"
+        email = user.get("email")
+        address = addresses.normalised(email or "") or ""
+        profile = {
+            "guardian_id": guardian_id,
+            "sourced_id": sourced_id,
+            "given_name": user.get("givenName", ""),
+            "family_name": user.get("familyName", ""),
+            "email": email,
+            "phone": user.get("phone"),
+            "sms": user.get("sms"),
+            "language": user.get("metadata.language"),
+            "household_id": family.households[sourced_id],
+            **_postal(user),
+        }
+        writer.put(
+            pk,
+            "profile",
+            profile,
+            address_hash=keyring.hash("address", address) if address else None,
+            name_key=name_key(profile["family_name"]),
+        )
+        state.execute("INSERT INTO main.guardians VALUES (?, ?, ?)", (guardian_id, email, address))
+        for student, relation in by_guardian.get(sourced_id, ()):
+            student_id = crypto.opaque_id("student", student)
+            state.execute(
+                "INSERT OR REPLACE INTO main.links VALUES (?, ?, ?)",
+                (guardian_id, student_id, int(relation.access)),
+            )
+            if relation.access:
+                link = _link(student_id, sourced_id, relation)
+                writer.put(pk, f"student#{student_id}", link)
