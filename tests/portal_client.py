@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 
 from chalice.local import LambdaContext, LambdaEventConverter, RouteMatcher
 
+from tests import permissions
+
 JSON, FORM, HTML = "application/json", "application/x-www-form-urlencoded", "text/html"
 
 
@@ -116,7 +118,8 @@ class PortalClient:
         event["requestContext"]["requestId"] = "test-request"
         context = LambdaContext("api_handler", 1024)
         context.aws_request_id = "test-request"
-        answer = self.app(event, context)
+        with permissions.as_function("api_handler"):
+            answer = self.app(event, context)
         pairs = list((answer.get("headers") or {}).items())
         for name, values in (answer.get("multiValueHeaders") or {}).items():
             pairs += [(name, value) for value in values]
