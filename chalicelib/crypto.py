@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -107,6 +108,12 @@ def digest(text: str | bytes) -> str:
     """Return an unkeyed SHA-256, URL-safe; for what is no secret: file names, contents, row ids."""
     raw = text.encode() if isinstance(text, str) else text
     return _base64url(hashlib.sha256(raw).digest())
+
+
+def digest_of(path: Path) -> str:
+    """Return the same SHA-256 of a whole file, read piece by piece."""
+    with path.open("rb") as source:
+        return _base64url(hashlib.file_digest(source, "sha256").digest())
 
 
 @functools.lru_cache(maxsize=4096)
