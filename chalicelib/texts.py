@@ -333,6 +333,7 @@ def _environment(*, html: bool) -> Environment:
         # Without it only for text/plain, which has no markup to break out of.
         autoescape=html,  # noqa: S701
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -176,7 +176,7 @@ def test_a_refused_form_puts_the_reader_at_the_summary_which_leads_to_the_field(
 def test_a_password_is_shown_and_hidden_and_sent_as_a_password(portal):
     page = portal.open("sign-in")
     page.fill("#password", "Sunshine-42")
-    page.click("text=Show")
+    page.click("[data-reveal=password]")
     assert page.get_attribute("#password", "type") == "text"
     assert page.get_attribute(".reveal", "aria-label") == "Hide password"
     assert page.inner_text("#live") == "Your password is visible."
@@ -210,7 +210,7 @@ def test_rules_are_ticked_while_typing_and_said_once_typing_pauses(portal):
 def test_a_key_is_copied_whole_and_pasted_whole(portal):
     portal.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = portal.open("activation-key-shown")
-    page.click("text=Copy")
+    page.click("[data-copy]")
     page.locator("#live", has_text="Copied").wait_for(state="attached")
     portal.open("activate")
     page.focus("#activation_key")
