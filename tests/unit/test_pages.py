@@ -295,6 +295,13 @@ def test_days_and_times_are_said_as_people_say_them():
     assert [texts.number(n) for n in (18.0, 17.5, 0, 100.0, None)] == ["18", "17.5", "0", "100", ""]
 
 
+def test_a_sentence_that_ends_in_an_abbreviation_has_one_stop():
+    moment = datetime(2026, 11, 25, 0, 0, tzinfo=UTC)
+    said = texts.problem("es", "too-many-tries", time=moment)[1]
+    assert said.endswith("2026, 12:00 a. m.")
+    assert not said.endswith("..")
+
+
 # --- mails --------------------------------------------------------------------
 
 
