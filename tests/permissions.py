@@ -101,9 +101,9 @@ def _wanted_of_s3(operation: str, params: dict[str, Any]) -> Iterator[tuple[str,
     query = params.get("query_string") or {}
     if action in _VERSIONED and "versionId" in query:
         action += "Version"
-    path = str(params["url_path"]).lstrip("/")
-    bucket_in_path = path.split("/", 1)
-    key = bucket_in_path[1] if len(bucket_in_path) > 1 else ""
+    # The bucket is in the host, or in front of the path where the host has no place for it.
+    path = str(params["url_path"]).split("?", 1)[0]
+    key = re.sub(r"^/(parent-portal-[^/]+/?)?", "", path)
     yield action, key or "bucket"
 
 
