@@ -321,7 +321,7 @@ def _judge_sizes(listed: Sequence[_Listed]) -> None:
     for entry in listed:
         if entry.size > RATIO_FLOOR_BYTES and entry.size > MAX_RATIO * entry.packed:
             raise ZipRefused("zip.ratio")
-        if entry.is_folder and (entry.size or entry.packed):
+        if entry.is_folder and entry.size:
             raise ZipRefused("zip.malformed")
 
 
