@@ -2,7 +2,8 @@
 
 Imports point one way and never sideways between web, admin and workers:
 
-    app -> web, admin, workers -> domain -> storage -> errors, policy, settings, crypto, texts, logs
+    app -> web, admin, workers -> domain -> storage -> leaves
 
-The last six are leaves: any layer may use them, they know none of their callers.
+The leaves are errors, policy, settings, crypto, texts, logs and clock:
+any layer may use them, they know none of their callers.
 """

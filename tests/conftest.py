@@ -5,15 +5,24 @@ Nothing of ours is patched: the environment says where things are, as it does in
 
 import importlib
 import json
+import re
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.client
 import pytest
+import time_machine
+from chalice.local import LambdaContext
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ses.models import ses_backends
 
-from chalicelib.storage import aws, district
-from tests import aws_stage
+from chalicelib.storage import aws, district, roster_bucket, roster_writes, signed_in
+from tests import aws_stage, permissions
 from tests.aws_stage import AwsStage
 from tests.portal_client import PortalClient
 
@@ -33,15 +42,30 @@ def no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
 
 
+permissions.watch()
+
+
+@pytest.fixture(autouse=True)
+def nothing_beyond_its_policy() -> Iterator[None]:
+    """Fail a test in which a function did what its policy file doesn't allow."""
+    permissions.denied.clear()
+    yield
+    assert not permissions.denied
+
+
 def forget_caches() -> None:
     """Be a new container: no client, secret or preference of another test's stage."""
     aws.forget_clients()
+    signed_in.forget_clients()
+    roster_bucket.forget_clients()
+    roster_writes.forget_clients()
     district.forget_preferences()
 
 
 @pytest.fixture
 def stage(no_real_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsStage]:
     """Give an empty stage: tables, queues, bucket, secret, sender."""
+    _one_call_at_a_time(monkeypatch)
     with mock_aws():
         made = aws_stage.create_stage()
         for name, value in made.environment.items():
@@ -49,6 +73,20 @@ def stage(no_real_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsSta
         forget_caches()
         yield made
         forget_caches()
+
+
+def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls of several threads take turns: moto's tables aren't made for more.
+
+    What runs between two calls still interleaves; real concurrency is tried on DynamoDB Local.
+    """
+    lock, make = threading.Lock(), botocore.client.BaseClient._make_api_call
+
+    def in_turn(client: Any, operation: str, parameters: Any) -> Any:
+        with lock:
+            return make(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", in_turn)
 
 
 @pytest.fixture
@@ -79,10 +117,91 @@ def take_messages(queue_url: str) -> list[dict[str, Any]]:
     """Take every message from a queue; return their JSON bodies in order."""
     sqs = boto3.client("sqs", aws_stage.REGION)
     bodies = []
-    while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get(
-        "Messages"
-    ):
-        for message in messages:
-            bodies.append(json.loads(message["Body"]))
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    # A little later, so that delayed messages have come too.
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=5), tick=False):
+        while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in messages:
+                bodies.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
     return bodies
+
+
+@dataclass(frozen=True)
+class SentMail:
+    """A mail that SES took."""
+
+    recipient: str
+    subject: str
+    html: str
+
+    @property
+    def activation_key(self) -> str | None:
+        """Return the activation key that the mail holds, or None."""
+        found = re.search(r"\b(?:[2-9A-HJKMNP-TV-Z]{4}-){3}[2-9A-HJKMNP-TV-Z]{4}\b", self.html)
+        return found[0] if found else None
+
+
+@pytest.fixture
+def mailbox(stage: AwsStage, portal_app: Any) -> Callable[[], list[SentMail]]:
+    """Give a function that lets the mail worker work the queue off and returns the mails it sent."""
+
+    def work_off() -> list[SentMail]:
+        before = len(_sent())
+        bodies = take_messages(stage.mail_queue_url)
+        again = [body for body in bodies if send_mail_to_worker(body)]
+        # What had to wait is delivered again after the queue's visibility timeout.
+        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=180), tick=False):
+            assert [body for body in again if send_mail_to_worker(body)] == []
+        return _sent()[before:]
+
+    return work_off
+
+
+def send_mail_to_worker(*bodies: Any) -> list[str]:
+    """Hand messages to `send_mail` as SQS would; return the ids of those to deliver again."""
+    records = [
+        {"messageId": f"m{i}", "body": body if isinstance(body, str) else json.dumps(body)}
+        for i, body in enumerate(bodies)
+    ]
+    send_mail = importlib.import_module("app").send_mail
+    with permissions.as_function("send_mail"):
+        answer = send_mail({"Records": records}, LambdaContext("t", 128))
+    return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+
+
+def _sent() -> list[SentMail]:
+    backend = ses_backends[DEFAULT_ACCOUNT_ID][aws_stage.REGION]
+    return [
+        SentMail(message.destinations["ToAddresses"][0], message.subject, message.body)
+        for message in backend.sent_messages
+    ]
+
+
+@pytest.fixture
+def aws_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Give the list of every AWS call from now on: service, operation, and the table or queue."""
+    calls: list[tuple[str, str, str]] = []
+    make = botocore.client.BaseClient._make_api_call
+
+    def record(client: Any, operation: str, parameters: Any) -> Any:
+        place = parameters.get("TableName") or parameters.get("QueueUrl") or ""
+        calls.append((client.meta.service_model.service_name, operation, place))
+        return make(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", record)
+    return calls
+
+
+@pytest.fixture
+def invoke(portal_app: Any) -> Callable[[str, Any], Any]:
+    """Give a function that runs an admin function with a console's test event."""
+    entry_points = importlib.import_module("app")
+
+    def run(name: str, event: Any) -> Any:
+        with permissions.as_function(name):
+            answer = getattr(entry_points, name)(event, LambdaContext(name, 128))
+        return json.loads(json.dumps(answer))
+
+    return run

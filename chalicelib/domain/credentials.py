@@ -52,7 +52,11 @@ def password_faults(
             ("control-character", (), _has_control_character(password)),
             ("not-alphanumeric", (), not _has_letter_and_digit(password)),
             ("not-strong", (), preferences.strong_password and _kinds(password) < 3),
-            ("contains-username", (), _contains(password, username)),
+            (
+                "contains-username",
+                (),
+                preferences.reject_common_passwords and _contains(password, username),
+            ),
             ("too-common", (), _is_common(password, preferences)),
         )
         if wrong

@@ -319,8 +319,9 @@ def create_account(new: NewAccount, key: ActivationKey, *, now: datetime) -> Non
     try:
         tables.transact(write)
     except tables.ConditionFailed as error:
-        # The key is judged before the username (security row S6).
-        if error.failed & {0, 1}:
+        # The put of the account comes first, then the updates of key and guardian. The key is judged
+        # before the username (security row S6).
+        if error.failed & {1, 2}:
             raise errors.ActivationKeyInvalid from error
         raise errors.UsernameTaken from error
 
@@ -506,8 +507,9 @@ def end_all_sessions(*, now: datetime) -> int:
     """End every session made up to now, and return how many there were (a scan: an admin's act)."""
     at = int(now.timestamp())
     _Session(_ALL, created_at=at).save()
-    return _Session.count(
-        filter_condition=_Session.username_key.exists() & (_Session.created_at <= at)
+    made_before = _Session.username_key.exists() & (_Session.created_at <= at)
+    return sum(
+        1 for _ in _Session.scan(made_before, attributes_to_get=["session_hash", "created_at"])
     )
 
 

@@ -22,7 +22,8 @@ class ConditionFailed(Exception):
     """A condition of a transaction didn't hold; nothing was written.
 
     Attributes:
-        failed: the places (0, 1, …) of the writes whose conditions failed.
+        failed: the places (0, 1, …) of the writes whose conditions failed, in the order in which
+            PynamoDB sends them: deletes, puts, then updates, whatever the order of the calls.
     """
 
     def __init__(self, failed: frozenset[int]) -> None:

@@ -1,0 +1,192 @@
+"""Every entry point of Parent Portal, in the order of a parent's journey.
+
+Handlers say where a request comes in and which action answers it, nothing else.
+"""
+
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+
+from chalicelib import admin, settings, workers
+from chalicelib.web import actions, http
+
+app = Chalice(app_name="parent-portal")
+
+# --- asking for an activation key, and using it -------------------------------
+
+
+@app.route("/activation-key", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def activation_key() -> Response:
+    """Request a Parent Portal Activation Key."""
+    return http.answer(app.current_request, actions.activation_key)
+
+
+@app.route("/activate", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def activate() -> Response:
+    """New User?: enter the activation key."""
+    return http.answer(app.current_request, actions.activate)
+
+
+@app.route("/create-account", methods=http.POST, content_types=http.BODY_TYPES)
+def create_account() -> Response:
+    """Create username and password."""
+    return http.answer(app.current_request, actions.create_account)
+
+
+# --- signing in and out -------------------------------------------------------
+
+
+@app.route("/sign-in", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def sign_in() -> Response:
+    """Sign in with username and password."""
+    return http.answer(app.current_request, actions.sign_in)
+
+
+@app.route("/sign-out", methods=http.POST, content_types=http.BODY_TYPES)
+def sign_out() -> Response:
+    """End the session."""
+    return http.answer(app.current_request, actions.sign_out)
+
+
+@app.route("/session", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def session() -> Response:
+    """When the session ends; POST puts it off."""
+    return http.answer(app.current_request, actions.session)
+
+
+# --- signed in ----------------------------------------------------------------
+
+
+@app.route("/", methods=http.GET)
+def home() -> Response:
+    """The guardian's students and today."""
+    return http.answer(app.current_request, actions.home)
+
+
+@app.route("/students", methods=http.GET)
+def students() -> Response:
+    """The guardian's students."""
+    return http.answer(app.current_request, actions.students)
+
+
+# --- beside the journey -------------------------------------------------------
+
+
+@app.route("/status", methods=http.GET)
+def status() -> Response:
+    """Whether the portal answers."""
+    return http.answer(app.current_request, actions.status)
+
+
+@app.route("/static/{name}", methods=http.GET)
+def static(name: str) -> Response:
+    """A file named by its content's hash."""
+    return http.answer(app.current_request, actions.static)
+
+
+@app.route("/problems/{code}", methods=http.GET)
+def problem(code: str) -> Response:
+    """What a problem code means."""
+    return http.answer(app.current_request, actions.problem)
+
+
+@app.route("/{proxy+}", methods=http.EVERY_METHOD, content_types=http.BODY_TYPES)
+def not_found(**_: str) -> Response:
+    """Every path that is none of ours."""
+    return http.answer(app.current_request, actions.not_found)
+
+
+# --- queues, schedules, the bucket --------------------------------------------
+
+
+@app.on_sqs_message(queue=settings.name("mail"), batch_size=10)
+def send_mail(event: SQSEvent) -> Any:
+    """Send queued mails through SES."""
+    return workers.send_mail(event)
+
+
+@app.on_cw_event(
+    {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"object": {"key": [{"prefix": "imports/"}]}},
+    }
+)
+def import_roster(event: CloudWatchEvent) -> None:
+    """Take note of an uploaded roster (the resources file adds our bucket to the pattern)."""
+    workers.import_roster(event)
+
+
+@app.on_sqs_message(queue=settings.name("imports"), batch_size=1)
+def continue_import(event: SQSEvent) -> None:
+    """Take the next step of an import."""
+    workers.continue_import(event)
+
+
+@app.schedule(Rate(1, unit=Rate.HOURS))
+def check_imports(event: CloudWatchEvent) -> None:
+    """Look after held imports, and notice when no roster comes any more."""
+    workers.check_imports(event)
+
+
+# --- the admins' console ------------------------------------------------------
+
+
+@app.lambda_function()
+def find_guardian(event: object, context: object) -> Any:
+    """Find guardians by email, student_number, username or name."""
+    return admin.run("find_guardian", event, context)
+
+
+@app.lambda_function()
+def issue_activation_key(event: object, context: object) -> Any:
+    """Issue a guardian an activation key, by mail or as the answer."""
+    return admin.run("issue_activation_key", event, context)
+
+
+@app.lambda_function()
+def revoke_activation_key(event: object, context: object) -> Any:
+    """End every unused key of a guardian."""
+    return admin.run("revoke_activation_key", event, context)
+
+
+@app.lambda_function()
+def disable_account(event: object, context: object) -> Any:
+    """Shut an account."""
+    return admin.run("disable_account", event, context)
+
+
+@app.lambda_function()
+def enable_account(event: object, context: object) -> Any:
+    """Open a disabled account again."""
+    return admin.run("enable_account", event, context)
+
+
+@app.lambda_function()
+def delete_account(event: object, context: object) -> Any:
+    """Remove an account."""
+    return admin.run("delete_account", event, context)
+
+
+@app.lambda_function()
+def end_sessions(event: object, context: object) -> Any:
+    """End the sessions of one account, or of all."""
+    return admin.run("end_sessions", event, context)
+
+
+@app.lambda_function()
+def approve_import(event: object, context: object) -> Any:
+    """Apply a held import."""
+    return admin.run("approve_import", event, context)
+
+
+@app.lambda_function()
+def show_preferences(event: object, context: object) -> Any:
+    """Show all preferences in force."""
+    return admin.run("show_preferences", event, context)
+
+
+@app.lambda_function()
+def set_preferences(event: object, context: object) -> Any:
+    """Change preferences."""
+    return admin.run("set_preferences", event, context)

@@ -1,0 +1,381 @@
+"""One function per action, named like its URL: fields in, one domain call, an answer out."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from chalicelib import errors, texts
+from chalicelib.domain import accounts, activation, family, repeats
+from chalicelib.errors import FieldError
+from chalicelib.storage import district
+from chalicelib.storage.accounts import Session
+from chalicelib.storage.values import AttendanceEvent, SchoolClass, StudentSummary
+from chalicelib.web.call import Call
+from chalicelib.web.http import Answer, form, iso, set_cookie
+
+_NUMBER, _LAST4 = re.compile(r"[0-9]{1,20}\Z"), re.compile(r"[0-9]{4}\Z")
+# A path of ours: no scheme, no host, no backslash, nothing encoded that could become one.
+_OWN_PATH = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?\Z")
+_NOTES = ("account-created", "signed-out", "session-ended")
+
+
+# --- asking for an activation key ---------------------------------------------
+
+
+@form("activation-key")
+def activation_key(call: Call) -> Answer:
+    """Request a Parent Portal Activation Key (guide, part 1)."""
+    if call.method == "GET":
+        page = "activation-key-done" if "done" in call.query else "activation-key"
+        return _fields(page, "student_number", "ssn_last4")
+    number, last4 = _number_and_last4(call)
+    shown = repeats.once(
+        "activation-key",
+        call.form_id,
+        {"student_number": number, "ssn_last4": last4},
+        first=lambda: activation.request_keys(number, last4, ip=call.ip, now=call.now),
+        again=lambda: activation.repeat_request(number, last4, now=call.now),
+        now=call.now,
+    )
+    if shown is None:
+        detail = texts.say(call.language, "activation-key-done.detail")
+        body = {"status": "accepted", "detail": detail}
+        return Answer(body, status=202, location="activation-key?done")
+    keys = [asdict(key) for key in shown]
+    return Answer(
+        {"status": "shown", "keys": keys}, page="activation-key-shown", data={"keys": keys}
+    )
+
+
+def _number_and_last4(call: Call) -> tuple[str, str]:
+    number, last4 = (x.replace(" ", "") for x in call.texts("student_number", "ssn_last4"))
+    fits = {"student_number": _NUMBER.match(number), "ssn_last4": _LAST4.match(last4)}
+    typed = {"student_number": number, "ssn_last4": last4}
+    faults = [
+        FieldError(name, "format" if typed[name] else "required")
+        for name, fit in fits.items()
+        if not fit
+    ]
+    if faults:
+        raise errors.Invalid(errors=faults)
+    return number, last4
+
+
+# --- using it -----------------------------------------------------------------
+
+
+@form("activate")
+def activate(call: Call) -> Answer:
+    """New User?: enter the activation key (guide, part 2); consumes nothing."""
+    if call.method == "GET":
+        return _fields("activate", "activation_key")
+    key = _required(call, "activation_key")["activation_key"]
+
+    def check() -> list[str]:
+        return activation.check_key(key, ip=call.ip, now=call.now)
+
+    students = repeats.once(
+        "activate", call.form_id, {"activation_key": key}, first=check, again=check, now=call.now
+    )
+    return Answer(
+        {"status": "valid", "students": students},
+        page="create-account",
+        data={"activation_key": key, "students": students, "rules": _rules()},
+    )
+
+
+def _create_account_again(call: Call, refusal: errors.Refusal) -> tuple[str, Mapping[str, object]]:
+    """Show the form again; with a key that opens nothing only the page that asks for one."""
+    key = call.fields.get("activation_key")
+    if not isinstance(key, str) or refusal.code == errors.ActivationKeyInvalid.code:
+        return "activate", {}
+    return "create-account", {"activation_key": key, "students": [], "rules": _rules()}
+
+
+@form(_create_account_again)
+def create_account(call: Call) -> Answer:
+    """Create username and password with a good key, which is used up by it."""
+    names = ("activation_key", "username", "password", "verify_password")
+    fields = dict(zip(names, call.texts(*names), strict=True))
+
+    def create() -> str:
+        return activation.create_account(
+            fields["activation_key"],
+            fields["username"],
+            fields["password"],
+            fields["verify_password"],
+            ip=call.ip,
+            now=call.now,
+        )
+
+    username = repeats.once(
+        "create-account", call.form_id, fields, first=create, again=create, now=call.now
+    )
+    return Answer({"username": username}, status=201, location="sign-in?note=account-created")
+
+
+def _rules() -> dict[str, object]:
+    preferences = district.preferences()
+    return {
+        "min_length": preferences.password_min_length,
+        "strong": preferences.strong_password,
+        "reject_common": preferences.reject_common_passwords,
+    }
+
+
+# --- signing in and out -------------------------------------------------------
+
+
+def _sign_in_again(call: Call, refusal: errors.Refusal) -> tuple[str, Mapping[str, object]]:
+    return "sign-in", {"next": _own_path(call.fields.get("next")), "note": None}
+
+
+@form(_sign_in_again)
+def sign_in(call: Call) -> Answer:
+    """Sign in with username and password."""
+    if call.method == "GET":
+        note = call.query.get("note")
+        data = {
+            "next": _own_path(call.query.get("next")),
+            "note": note if note in _NOTES else None,
+        }
+        body = {"fields": ["username", "password"]}
+        return Answer(body, page="sign-in", data=data)
+    fields = _required(call, "username", "password")
+
+    def check() -> accounts.SignedIn:
+        return accounts.sign_in(
+            fields["username"],
+            fields["password"],
+            ip=call.ip,
+            device=call.device,
+            carried=call.cookie("session"),
+            now=call.now,
+        )
+
+    signed_in = repeats.once(
+        "sign-in", call.form_id, fields, first=check, again=check, now=call.now
+    )
+    last = None if signed_in.last_sign_in is None else iso(signed_in.last_sign_in)
+    seconds = 0 if signed_in.last_sign_in is None else int(signed_in.last_sign_in.timestamp())
+    return Answer(
+        {
+            "username": signed_in.username,
+            "last_sign_in": last,
+            "failed_since": signed_in.failed_since,
+        },
+        location=(_own_path(call.fields.get("next")) or "/").lstrip("/"),
+        cookies=(
+            set_cookie("session", signed_in.token, seconds=signed_in.lasts_seconds),
+            set_cookie("arrived", f"{signed_in.failed_since}.{seconds}", seconds=60),
+        ),
+    )
+
+
+def sign_out(call: Call) -> Answer:
+    """Sign out; without a session the answer is the same."""
+    token = call.cookie("session")
+    if token:
+        accounts.sign_out(token)
+    return Answer(
+        status=204,
+        location="sign-in?note=signed-out",
+        headers={"Clear-Site-Data": '"cache", "storage"'},
+        cookies=(set_cookie("session", "", seconds=0),),
+    )
+
+
+def _own_path(path: object) -> str | None:
+    return path if isinstance(path, str) and _OWN_PATH.match(path) else None
+
+
+# --- signed in ----------------------------------------------------------------
+
+
+def home(call: Call) -> Answer:
+    """The student list and today; the first page of a signed-in guardian."""
+    seen = family.home(call.cookie("session"), now=call.now)
+    students = [_student(child.summary) for child in seen.children]
+    today = [_today(child) for child in seen.children]
+    return Answer(
+        {"students": students, "today": today},
+        page="home",
+        data={
+            "students": students,
+            "today": today,
+            "session": _session_shown(call, seen.session),
+            **_arrival(call),
+        },
+        cookies=(set_cookie("arrived", "", seconds=0),) if call.cookie("arrived") else (),
+        language=_language(seen),
+        signed_in=True,
+    )
+
+
+def students(call: Call) -> Answer:
+    """The guardian's students."""
+    seen = family.home(call.cookie("session"), now=call.now)
+    listed = [_student(child.summary) for child in seen.children]
+    return Answer(
+        listed,
+        page="students",
+        data={"students": listed, "session": _session_shown(call, seen.session)},
+        language=_language(seen),
+        signed_in=True,
+    )
+
+
+def session(call: Call) -> Answer:
+    """When the session ends; POST moves its idle end, GET moves nothing."""
+    token = call.cookie("session")
+    if call.method == "POST":
+        accounts.require_account(accounts.use_session(token, now=call.now))
+        return Answer(status=204, location="session")
+    current = accounts.look_at_session(token, now=call.now)
+    accounts.require_account(current)
+    times = _session(current)
+    return Answer(
+        times,
+        page="session",
+        data={**times, "session": _session_shown(call, current)},
+        signed_in=True,
+    )
+
+
+def _session(current: Session) -> dict[str, object]:
+    times = accounts.session_times(current)
+    return {"idle_until": iso(times.idle_until), "ends_at": iso(times.ends_at)}
+
+
+def _session_shown(call: Call, current: Session) -> dict[str, object]:
+    """Return the session's times for a page, with our clock beside them: a phone's may be wrong."""
+    return {**_session(current), "now": iso(call.now)}
+
+
+def _arrival(call: Call) -> dict[str, object]:
+    """Return what is told once after signing in; the cookie that carries it is the browser's own."""
+    failed, _, last = (call.cookie("arrived") or "").partition(".")
+    if not (failed.isascii() and failed.isdigit() and last.isascii() and last.isdigit()):
+        return {}
+    return {
+        "failed_since": min(int(failed), 10_000),
+        "last_sign_in": iso(datetime.fromtimestamp(int(last), UTC))
+        if 0 < int(last) < 10**11
+        else None,
+    }
+
+
+def _language(seen: family.Home) -> str | None:
+    base = (seen.language or "").partition("-")[0].lower()
+    return base if base in texts.LANGUAGES else None
+
+
+def _student(child: StudentSummary) -> dict[str, object]:
+    return {
+        "id": child.student_id,
+        "given_name": child.given_name,
+        "family_name": child.family_name,
+        "grade": child.grade,
+        "school": child.school,
+        "gtid": child.gtid,
+        "student_number": child.student_number,
+    }
+
+
+def _today(child: family.ChildToday) -> dict[str, object]:
+    return {
+        "student_id": child.summary.student_id,
+        "date": child.date.isoformat(),
+        "classes": [_class(one) for one in child.classes],
+        "attendance": [_event(one) for one in child.attendance],
+        "totals": asdict(child.summary.totals),
+        "newest_grades": [
+            {
+                "class": grade.class_title,
+                "title": grade.title,
+                "score": grade.score,
+                "max_score": grade.max_score,
+                "grade": grade.grade,
+                "date": grade.date,
+            }
+            for grade in child.summary.newest_grades
+        ],
+    }
+
+
+def _class(one: SchoolClass) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "title": one.title,
+        "period": ", ".join(one.periods) or None,
+        "start_time": one.start_time,
+        "end_time": one.end_time,
+        "days": list(one.days),
+        "teacher": one.teacher,
+        "room": one.room,
+        "term": one.term,
+        "school": one.school,
+    }
+
+
+def _event(one: AttendanceEvent) -> dict[str, object]:
+    return {
+        "date": one.date,
+        "type": one.type,
+        "status": one.status,
+        "excuse": one.excuse,
+        "period": one.period,
+        "class_id": one.class_id,
+        "class": one.class_title,
+        "reason": one.reason,
+        "minutes": one.minutes,
+    }
+
+
+# --- everything else ----------------------------------------------------------
+
+
+def status(call: Call) -> Answer:
+    """Whether the portal answers: no personal data, no database."""
+    return Answer({"status": "ok"})
+
+
+def static(call: Call) -> Answer:
+    """A file named by its content's hash, cached for good."""
+    found = texts.asset_body(call.path_parameters["name"])
+    if found is None:
+        raise errors.NotFound
+    return Answer(text=found, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+def problem(call: Call) -> Answer:
+    """What a problem code means, for people and clients."""
+    code = call.path_parameters["code"]
+    meaning = texts.problem_meaning(call.language, code)
+    if meaning is None:
+        raise errors.NotFound
+    title, _ = texts.problem(call.language, code)
+    told = {"code": code, "title": title, "meaning": meaning}
+    return Answer({"type": f"/problems/{code}", **told}, page="problem-code", data=told)
+
+
+def not_found(call: Call) -> Answer:
+    """An unknown path, in the same form as every other refusal."""
+    raise errors.NotFound
+
+
+# --- helpers ------------------------------------------------------------------
+
+
+def _fields(page: str, *names: str) -> Answer:
+    """A form: a browser gets the page, a client the names of its fields."""
+    return Answer({"fields": list(names)}, page=page)
+
+
+def _required(call: Call, *names: str) -> dict[str, str]:
+    values = dict(zip(names, call.texts(*names), strict=True))
+    faults = [FieldError(name, "required") for name, value in values.items() if not value.strip()]
+    if faults:
+        raise errors.Invalid(errors=faults)
+    return values

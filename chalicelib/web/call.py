@@ -1,0 +1,246 @@
+"""A request as the actions see it: method, fields, language, address; read strictly, judged early.
+
+Size, content type, form and encoding are judged before anything costs something (security row S63).
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlsplit
+
+from chalice.app import Request
+
+from chalicelib import errors, settings, texts
+from chalicelib.errors import FieldError
+
+MOST_BYTES = 16 * 1024
+MOST_FIELDS = 100
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+# The replacement character: what the gateway makes of bytes that aren't UTF-8.
+_REPLACED = "\ufffd"
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, in the terms of an action."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    fields: Mapping[str, object]
+    cookies: Mapping[str, str]
+    ip: str
+    device: str
+    wants_json: bool
+    language: str
+    language_chosen: bool
+    language_asked: str | None
+    now: datetime
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        """Return the relative way to the portal's root, so that links work under any prefix."""
+        return "../" * (self.path.count("/") - 1)
+
+    def cookie(self, name: str) -> str | None:
+        """Return one of our cookies, named without its prefix."""
+        return self.cookies.get(cookie_name(name))
+
+    def text(self, name: str) -> str:
+        """Return a field as text, empty where it is missing.
+
+        Raises:
+            Invalid: it is a list, an object, a number or a flag, or holds a NUL.
+        """
+        value = self.fields.get(name, "")
+        if value is None:
+            return ""
+        if not isinstance(value, str) or "\x00" in value:
+            raise errors.Invalid(errors=[FieldError(name, "format")])
+        return value
+
+    def texts(self, *names: str) -> tuple[str, ...]:
+        """Return several fields as text; every one that is no text is named at once.
+
+        Raises:
+            Invalid: see `text`.
+        """
+        faults: list[FieldError] = []
+        values = []
+        for name in names:
+            try:
+                values.append(self.text(name))
+            except errors.Invalid as invalid:
+                faults.extend(invalid.errors)
+        if faults:
+            raise errors.Invalid(errors=faults)
+        return tuple(values)
+
+    @property
+    def form_id(self) -> str:
+        """Return what a form carries to be known again when it is posted twice."""
+        value = self.fields.get("form_id")
+        return value[:100] if isinstance(value, str) else ""
+
+
+def cookie_name(name: str) -> str:
+    """Return a cookie's full name: `__Host-` binds it to this host and https, but on localhost."""
+    return name if settings.is_local() else f"__Host-{name}"
+
+
+# --- from the request ---------------------------------------------------------
+
+
+def outline(request: Request, now: datetime) -> Call:
+    """Return all of the call but its body, which never fails: refusals need it to be said."""
+    headers = request.headers
+    cookies = _cookies(headers.get("cookie", ""))
+    query = {str(k): str(v) for k, v in (request.query_params or {}).items()}
+    asked = query.get("lang") if query.get("lang") in texts.LANGUAGES else None
+    kept = cookies.get(cookie_name("lang"))
+    chosen = asked or (kept if kept in texts.LANGUAGES else None)
+    return Call(
+        method=str(request.method),
+        path=_path(request),
+        query=query,
+        fields={},
+        cookies=cookies,
+        ip=_ip(request),
+        device=_device(headers.get("user-agent", "")),
+        wants_json=_wants_json(headers.get("accept", "")),
+        language=chosen or _accepted(headers.get("accept-language", "")),
+        language_chosen=chosen is not None,
+        language_asked=asked if request.method == "GET" else None,
+        now=now,
+        path_parameters={k: str(v) for k, v in (request.uri_params or {}).items()},
+    )
+
+
+def refuse_cross_site(request: Request) -> None:
+    """Refuse a POST that another site's page sent (contract section 2).
+
+    Raises:
+        CrossSite: by `Sec-Fetch-Site`, or without it by `Origin`. Neither: no browser, it passes.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        if site not in ("same-origin", "none"):
+            raise errors.CrossSite
+        return
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in _own_origins(request):
+        raise errors.CrossSite
+
+
+def _own_origins(request: Request) -> set[str]:
+    ours = urlsplit(settings.portal_url())
+    origins = {f"{ours.scheme}://{ours.netloc}"}
+    if settings.is_local():
+        host = request.headers.get("host", "")
+        origins |= {f"http://{host}", f"https://{host}"}
+    return origins
+
+
+def read_fields(request: Request) -> Mapping[str, object]:
+    """Read the body: a form or JSON, strict UTF-8, at most 16 KiB and 100 fields.
+
+    A field given twice counts as its last one, in a form as in JSON.
+
+    Raises:
+        BodyTooLarge, WrongContentType, Malformed: in this order.
+    """
+    raw = request.raw_body
+    body = raw.encode() if isinstance(raw, str) else raw
+    if len(body) > MOST_BYTES:
+        raise errors.BodyTooLarge
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not body and not kind:
+        return {}
+    if kind not in (FORM, JSON):
+        raise errors.WrongContentType
+    try:
+        text = body.decode("utf-8", errors="strict")
+        fields = _form(text) if kind == FORM else _json(text)
+    except (ValueError, RecursionError) as error:
+        raise errors.Malformed from error
+    if len(fields) > MOST_FIELDS or _unreadable(fields):
+        raise errors.Malformed
+    return fields
+
+
+def _form(text: str) -> dict[str, object]:
+    pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+    return dict(pairs)
+
+
+def _json(text: str) -> dict[str, object]:
+    fields = json.loads(text) if text else {}
+    if not isinstance(fields, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - one kind of error: malformed
+    return fields
+
+
+def _unreadable(fields: Mapping[str, object]) -> bool:
+    """Whether a text holds what UTF-8 can't: a lone surrogate, or the gateway's replacement."""
+    texts_of = (x for pair in fields.items() for x in pair if isinstance(x, str))
+    return any(_REPLACED in x or any("\ud800" <= c <= "\udfff" for c in x) for x in texts_of)
+
+
+def _path(request: Request) -> str:
+    """Return the path below the stage prefix, from the resource and its parameters."""
+    path = str(request.context.get("resourcePath") or request.path)
+    for name, value in (request.uri_params or {}).items():
+        path = path.replace("{" + name + "+}", str(value)).replace("{" + name + "}", str(value))
+    return path
+
+
+def _ip(request: Request) -> str:
+    """Return the client's address from API Gateway's context, whatever headers say."""
+    source = str(request.context.get("identity", {}).get("sourceIp", ""))
+    try:
+        return str(ipaddress.ip_address(source))
+    except ValueError:
+        return "0.0.0.0"  # noqa: S104 - nothing is bound: all without an address count as one
+
+
+def _cookies(header: str) -> dict[str, str]:
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+    except CookieError:
+        return {}
+
+
+def _wants_json(accept: str) -> bool:
+    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return "text/html" not in kinds and any(k in (JSON, "application/problem+json") for k in kinds)
+
+
+def _accepted(header: str) -> str:
+    """Return the best of our languages by `Accept-Language` (RFC 9110 section 12.5.4)."""
+    ranked = []
+    for place, part in enumerate(header.split(",")[:20]):
+        tag, _, weight = part.strip().partition(";q=")
+        found = _LANGUAGE.match(tag)
+        try:
+            quality = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        if found and found[0].lower() in texts.LANGUAGES and quality > 0:
+            ranked.append((-quality, place, found[0].lower()))
+    return min(ranked)[2] if ranked else texts.LANGUAGES[0]
+
+
+def _device(agent: str) -> str:
+    """Return what kind of device it is, in words that its owner knows; never the whole header."""
+    systems = ("iPhone", "iPad", "Android", "Windows", "Mac OS X", "CrOS", "Linux")
+    browsers = ("Edg", "OPR", "Firefox", "Chrome", "Safari")
+    system = next((s for s in systems if s in agent), "")
+    browser = next((b for b in browsers if b in agent), "")
+    names = {"Edg": "Edge", "OPR": "Opera", "Mac OS X": "Mac", "CrOS": "Chromebook"}
+    return ", ".join(names.get(part, part) for part in (browser, system) if part)

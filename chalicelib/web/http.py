@@ -1,0 +1,342 @@
+"""From an action's answer, or its refusal, to the HTTP response: HTML, JSON or problem, with headers.
+
+The only place where a `Refusal` becomes a response. Not a middleware: Chalice turns a view's
+exceptions into a 500 before middleware sees them.
+"""
+
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from chalice.app import Request, Response
+
+from chalicelib import clock, crypto, errors, logs, settings, texts
+from chalicelib.storage import district
+from chalicelib.web import call as calls
+from chalicelib.web.call import Call
+
+GET, POST, GET_POST = ["GET"], ["POST"], ["GET", "POST"]
+EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+# Every type reaches the action's face, which answers 415 in our form; Chalice's own has no headers.
+BODY_TYPES = ["*/*"]
+
+HTML, PLAIN_JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
+PROBLEM = "application/problem+json; charset=utf-8"
+_YEAR = 31_536_000
+# What is wrong with the request as such gets a page of its own, everything else the form again.
+_NO_FORM = (
+    errors.Malformed,
+    errors.CrossSite,
+    errors.NotFound,
+    errors.MethodNotAllowed,
+    errors.BodyTooLarge,
+    errors.WrongContentType,
+)
+_NEVER_SHOWN_AGAIN = frozenset({"password", "verify_password", "current_password", "ssn_last4"})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an action says: for a client `body` and `status`, for a browser a page or a way on.
+
+    `location` (relative to the portal's root) makes the HTML answer a 303; `text` is a file, its
+    content type and content, the same for both.
+    """
+
+    body: object = None
+    status: int = 200
+    page: str | None = None
+    data: Mapping[str, object] = field(default_factory=dict)
+    location: str | None = None
+    text: tuple[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
+    language: str | None = None
+    signed_in: bool = False
+
+
+Action = Callable[[Call], Answer]
+# What a page that is shown again after a refusal needs: its name and its data.
+Again = Callable[[Call, errors.Refusal], tuple[str, Mapping[str, object]]]
+
+
+def form(again: Again | str) -> Callable[[Action], Action]:
+    """Name the page that a refused form shows again, with a summary of errors on top."""
+
+    def mark(action: Action) -> Action:
+        action.again = (lambda *_: (again, {})) if isinstance(again, str) else again  # type: ignore[attr-defined]
+        return action
+
+    return mark
+
+
+def answer(request: Request | None, action: Action) -> Response:
+    """Run an action on a request and return its response, whatever happens."""
+    assert request is not None
+    logs.begin(str(request.context.get("requestId", "")))
+    call = calls.outline(request, clock.now())
+    try:
+        response = _answered(request, call, action)
+    except errors.Refusal as refusal:
+        response = _refused(call, action, refusal)
+    except Exception as error:  # noqa: BLE001 - the one last catcher (security row S65)
+        response = _failed(call, error)
+    logs.event(
+        "request",
+        route=str(request.context.get("resourcePath", "")),
+        method=call.method,
+        status=response.status_code,
+    )
+    return response
+
+
+def _answered(request: Request, call: Call, action: Action) -> Response:
+    if call.method == "POST":
+        calls.refuse_cross_site(request)
+        call = replace(call, fields=calls.read_fields(request))
+    try:
+        said = action(call)
+    except errors.Refusal as refusal:
+        return _refused(call, action, refusal)
+    if said.language and not call.language_chosen:
+        call = replace(call, language=said.language)
+    return _said(call, said)
+
+
+def _said(call: Call, said: Answer) -> Response:
+    cookies = list(said.cookies)
+    if call.language_asked:
+        cookies.append(set_cookie("lang", call.language_asked, seconds=_YEAR))
+    if said.text is not None:
+        return _response(said.text[1], said.status, said.text[0], said.headers, cookies)
+    if call.wants_json or (said.page is None and said.location is None):
+        body = "" if said.status == 204 else json.dumps(said.body, ensure_ascii=False)
+        return _response(body, said.status, PLAIN_JSON, said.headers, cookies)
+    if said.location is not None:
+        headers = {**said.headers, "Location": (call.root or "./") + said.location}
+        return _response("", 303, HTML, headers, cookies)
+    assert said.page is not None
+    html = render(call, said.page, said.data, signed_in=said.signed_in)
+    return _response(html, said.status, HTML, said.headers, cookies)
+
+
+# --- refusals -----------------------------------------------------------------
+
+
+def _refused(call: Call, action: Action, refusal: errors.Refusal) -> Response:
+    """Say a refusal: a problem for a client; for a browser the form again, or a page of its own."""
+    logs.event("refused", problem=refusal.code)
+    title, detail = _words(call, refusal)
+    headers = _waiting(call, refusal)
+    if call.wants_json:
+        problem = _problem(call, refusal, title, detail)
+        return _response(json.dumps(problem, ensure_ascii=False), refusal.status, PROBLEM, headers)
+    if isinstance(refusal, errors.SignInRequired):
+        return _response("", 303, HTML, {"Location": _sign_in(call)})
+    again = getattr(action, "again", None)
+    faults = _faults(call, refusal)
+    if again is None or call.method != "POST" or isinstance(refusal, _NO_FORM):
+        page, data = "problem", {"status": refusal.status, "title": title, "reference": None}
+        faults = []
+    else:
+        page, data = again(call, refusal)
+    said = None if faults else {"code": refusal.code, "title": title, "detail": detail}
+    shown = {**data, "detail": detail, "errors": faults, "problem": said, "values": _kept(call)}
+    return _response(render(call, page, shown), refusal.status, HTML, headers)
+
+
+def _kept(call: Call) -> dict[str, str]:
+    """Return what was typed, for the form that is shown again; never a secret."""
+    fields = call.fields.items()
+    return {k: v for k, v in fields if isinstance(v, str) and k not in _NEVER_SHOWN_AGAIN}
+
+
+def _sign_in(call: Call) -> str:
+    here = call.path.lstrip("/")
+    way = (call.root or "./") + "sign-in"
+    return f"{way}?{urlencode({'next': '/' + here})}" if here and call.method == "GET" else way
+
+
+def _waiting(call: Call, refusal: errors.Refusal) -> dict[str, str]:
+    if refusal.locked_until is None:
+        return {}
+    seconds = int((refusal.locked_until - call.now).total_seconds())
+    return {"Retry-After": str(max(seconds, 1))}
+
+
+def _problem(call: Call, refusal: errors.Refusal, title: str, detail: str) -> dict[str, object]:
+    problem: dict[str, object] = {
+        "type": f"/problems/{refusal.code}",
+        "title": title,
+        "status": refusal.status,
+        "detail": detail,
+    }
+    if refusal.errors:
+        problem["errors"] = _faults(call, refusal)
+    if refusal.locked_until is not None:
+        problem["locked_until"] = iso(refusal.locked_until)
+    return problem
+
+
+def _faults(call: Call, refusal: errors.Refusal) -> list[dict[str, str]]:
+    return [
+        {
+            "field": fault.field,
+            "code": fault.code,
+            "detail": texts.field_error(call.language, fault.field, fault.code, fault.parameters),
+        }
+        for fault in refusal.errors
+    ]
+
+
+def _words(call: Call, refusal: errors.Refusal) -> tuple[str, str]:
+    if refusal.locked_until is None:
+        return texts.problem(call.language, refusal.code)
+    zone = district.preferences().time_zone
+    time = texts.moment(call.language, refusal.locked_until, zone)
+    return texts.problem(call.language, refusal.code, time=time)
+
+
+def _failed(call: Call, error: Exception) -> Response:
+    """Answer the unexpected: a reference number, and one log line with the place, never the values."""
+    reference = crypto.new_id()[:10]
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    logs.event(
+        "unexpected-error",
+        level="error",
+        reference=reference,
+        error=type(error).__name__,
+        place=f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}",
+    )
+    title, detail = texts.problem(call.language, "internal-error")
+    if call.wants_json:
+        problem = {
+            "type": "/problems/internal-error",
+            "title": title,
+            "status": 500,
+            "detail": detail,
+            "reference": reference,
+        }
+        return _response(json.dumps(problem, ensure_ascii=False), 500, PROBLEM)
+    data = {"status": 500, "title": title, "detail": detail, "reference": reference}
+    return _response(_plain_page(call, "problem", data), 500, HTML)
+
+
+# --- pages --------------------------------------------------------------------
+
+
+def render(call: Call, page: str, data: Mapping[str, object], *, signed_in: bool = False) -> str:
+    """Return a page with what every page has: the district's name and notice, languages, form id."""
+    preferences = district.preferences()
+    notice = {"en": preferences.notice_en, "es": preferences.notice_es}.get(call.language)
+    return _plain_page(
+        call,
+        page,
+        {
+            "district_name": preferences.district_name,
+            "notice": notice or preferences.notice_en,
+            "support_url": preferences.support_url,
+            "signed_in": signed_in,
+            "time_zone": preferences.time_zone,
+            **data,
+        },
+    )
+
+
+def _plain_page(call: Call, page: str, data: Mapping[str, object]) -> str:
+    """Return a page without asking the table of preferences: the 500 page must not need it."""
+    return texts.page(
+        page,
+        language=call.language,
+        root=call.root,
+        data={
+            "languages": _languages(call),
+            "path": call.path,
+            "form_id": crypto.new_id(),
+            **data,
+        },
+    )
+
+
+def _languages(call: Call) -> list[dict[str, object]]:
+    """Return a link to this page in every language, keeping `token` and `next`."""
+    here = call.root + call.path.lstrip("/") if call.path != "/" else "./"
+    kept = {k: v for k, v in call.query.items() if k in ("token", "next", "done")}
+    return [
+        {
+            "code": code,
+            "name": name,
+            "href": f"{quote(here, safe='/.')}?{urlencode({**kept, 'lang': code})}",
+            "current": code == call.language,
+        }
+        for code, name in texts.language_names().items()
+    ]
+
+
+# --- headers ------------------------------------------------------------------
+
+
+def iso(instant: datetime) -> str:
+    """Return an instant as answers show it: ISO 8601, UTC, to the second."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def security_headers() -> dict[str, str]:
+    """Return the headers that every answer has (security rows S56, S57)."""
+    policy = (
+        "default-src 'none'",
+        f"style-src {crypto.style_hash(texts.style())}",
+        "script-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+    return {
+        "Content-Security-Policy": "; ".join(policy),
+        "Strict-Transport-Security": f"max-age={_YEAR}; includeSubDomains",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "strict-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+
+
+def set_cookie(name: str, value: str, *, seconds: int) -> str:
+    """Return one `Set-Cookie`: HttpOnly, Lax, this host only; Secure but on localhost.
+
+    Values are ours (tokens, catalogue names): no character that could end the header (Chalice checks
+    no list of headers).
+    """
+    assert all(c.isalnum() or c in "-_." for c in value)
+    secure = "" if settings.is_local() else "; Secure"
+    return (
+        f"{calls.cookie_name(name)}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax"
+        f"{secure}"
+    )
+
+
+def _response(
+    body: str,
+    status: int,
+    content_type: str,
+    headers: Mapping[str, str] | None = None,
+    cookies: Sequence[str] = (),
+) -> Response:
+    all_headers: dict[str, Any] = {
+        "Content-Type": content_type,
+        "Cache-Control": "no-store",
+        **security_headers(),
+        **(headers or {}),
+    }
+    if cookies:
+        all_headers["Set-Cookie"] = list(cookies)
+    return Response(body, headers=all_headers, status_code=status)
