@@ -16,7 +16,7 @@ def begin(request_id: str) -> None:
     _context["request_id"] = request_id
 
 
-def event(code: str, *, level: str = "info", **values: str | int | float | bool | None) -> None:
+def event(code: str, *, level: str = "info", **values: str | float | bool | None) -> None:
     """Write one line to stderr, which Lambda keeps in the function's log group."""
     line = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),

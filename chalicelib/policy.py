@@ -178,7 +178,7 @@ def _networks(value: object) -> str:
     return ",".join(str(network) for network in networks)
 
 
-def _https(allow_http: bool) -> Callable[[object], str]:
+def _https(*, allow_http: bool) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or len(value) > 500:
             raise ValueError

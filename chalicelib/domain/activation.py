@@ -155,7 +155,8 @@ def _within_day(kind: str, message_id: str, guardian: GuardianRecord, *, now: da
 
 def send_key(send: mail.Send, guardian: GuardianRecord, issued: KeyState, *, now: datetime) -> None:
     """Mail a guardian a fresh key at the roster address, and note for admins that it was sent."""
-    assert guardian.email and issued.activation_key
+    assert guardian.email is not None
+    assert issued.activation_key is not None
     send(
         guardian.email,
         "activation-key",
@@ -295,7 +296,7 @@ def check_key(typed: str, *, ip: str, now: datetime) -> list[str]:
     return _given_names(guardian)
 
 
-def create_account(  # noqa: PLR0913 - the form's four fields, who sent it, and when
+def create_account(
     typed: str, username: str, password: str, verify_password: str, *, ip: str, now: datetime
 ) -> str:
     """Make an account with an activation key and return its username.

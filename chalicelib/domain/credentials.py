@@ -11,6 +11,7 @@ from chalicelib import policy
 from chalicelib.errors import FieldError
 
 USERNAME_LEAST, USERNAME_MOST = 3, 30
+_STRONG_KINDS = 3
 PASSWORD_MOST = 128
 
 # ASCII only: no second account by a look-alike letter (security row S14). \Z, since $ takes a newline.
@@ -51,7 +52,7 @@ def password_faults(
             ("too-long", (("most", PASSWORD_MOST),), len(password) > PASSWORD_MOST),
             ("control-character", (), _has_control_character(password)),
             ("not-alphanumeric", (), not _has_letter_and_digit(password)),
-            ("not-strong", (), preferences.strong_password and _kinds(password) < 3),
+            ("not-strong", (), preferences.strong_password and _kinds(password) < _STRONG_KINDS),
             (
                 "contains-username",
                 (),

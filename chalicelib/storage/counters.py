@@ -6,16 +6,19 @@ number, a username, a form), `day` the district day or, where a window begins wi
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, PutError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
-from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from chalicelib import settings
 from chalicelib.storage import tables
+
+if TYPE_CHECKING:
+    from pynamodb.expressions.update import Action
 
 # TTL only tidies, some time after the item stopped to matter.
 _KEEP_SECONDS = 2 * 86400
@@ -61,7 +64,7 @@ class Counted:
     expires_at: int
 
 
-def count(  # noqa: PLR0913 - one row of the table of limits and one instant
+def count(
     counter: str,
     *,
     day: str,

@@ -127,7 +127,7 @@ def _rules() -> dict[str, object]:
 # --- signing in and out -------------------------------------------------------
 
 
-def _sign_in_again(call: Call, refusal: errors.Refusal) -> tuple[str, Mapping[str, object]]:
+def _sign_in_again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
     return "sign-in", {"next": _own_path(call.fields.get("next")), "note": None}
 
 
@@ -336,7 +336,7 @@ def _event(one: AttendanceEvent) -> dict[str, object]:
 # --- everything else ----------------------------------------------------------
 
 
-def status(call: Call) -> Answer:
+def status(_: Call) -> Answer:
     """Whether the portal answers: no personal data, no database."""
     return Answer({"status": "ok"})
 
@@ -360,7 +360,7 @@ def problem(call: Call) -> Answer:
     return Answer({"type": f"/problems/{code}", **told}, page="problem-code", data=told)
 
 
-def not_found(call: Call) -> Answer:
+def not_found(_: Call) -> Answer:
     """An unknown path, in the same form as every other refusal."""
     raise errors.NotFound
 

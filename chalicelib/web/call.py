@@ -182,7 +182,7 @@ def _form(text: str) -> dict[str, object]:
 def _json(text: str) -> dict[str, object]:
     fields = json.loads(text) if text else {}
     if not isinstance(fields, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - one kind of error: malformed
+        raise ValueError("not an object")
     return fields
 
 

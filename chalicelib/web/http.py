@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -114,7 +115,11 @@ def _said(call: Call, said: Answer) -> Response:
     if said.text is not None:
         return _response(said.text[1], said.status, said.text[0], said.headers, cookies)
     if call.wants_json or (said.page is None and said.location is None):
-        body = "" if said.status == 204 else json.dumps(said.body, ensure_ascii=False)
+        body = (
+            ""
+            if said.status == HTTPStatus.NO_CONTENT
+            else json.dumps(said.body, ensure_ascii=False)
+        )
         return _response(body, said.status, PLAIN_JSON, said.headers, cookies)
     if said.location is not None:
         headers = {**said.headers, "Location": (call.root or "./") + said.location}

@@ -1,4 +1,4 @@
-"""Asking for an activation key: who gets what by mail, and that no answer tells whether there was a match."""
+"""Asking for a key: who gets what by mail, and that no answer tells whether there was a match."""
 
 from collections.abc import Callable
 from typing import Any

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import settings, texts
+from chalicelib import errors, settings, texts
 from chalicelib.storage import district
 from tests import factories
 from tests.portal_client import FORM, HTML, JSON, Answer, PortalClient
@@ -29,39 +29,33 @@ def send(portal: PortalClient, path: str, body: str, kind: str | None, **how: An
 @pytest.mark.parametrize("accept", [JSON, HTML])
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize(
-    ("body", "kind", "status", "code"),
+    ("bad", "said"),
     [
-        ("{", JSON, 400, "malformed"),
-        ("[]", JSON, 400, "malformed"),
-        ('"text"', JSON, 400, "malformed"),
-        ("\ufeff{}", JSON, 400, "malformed"),
-        ("[" * 9000, JSON, 400, "malformed"),
-        ('{"username": "\\ud800"}', JSON, 400, "malformed"),
-        ('{"username": "a\ufffd"}', JSON, 400, "malformed"),
-        ("username=%ff", FORM, 400, "malformed"),
-        ("username=a\ufffd", FORM, 400, "malformed"),
-        ("&".join(f"f{i}=1" for i in range(5000))[:16000], FORM, 400, "malformed"),
-        (json.dumps({f"f{i}": 1 for i in range(900)}), JSON, 400, "malformed"),
-        ("a=" + "x" * 17 * 1024, FORM, 413, "too-large"),
-        ("{}", "text/plain", 415, "unsupported-media-type"),
-        ("{}", "multipart/form-data; boundary=x", 415, "unsupported-media-type"),
-        ("{}", "", 415, "unsupported-media-type"),
-        ("{}", None, 415, "unsupported-media-type"),
+        (("{", JSON), (400, "malformed")),
+        (("[]", JSON), (400, "malformed")),
+        (('"text"', JSON), (400, "malformed")),
+        (("\ufeff{}", JSON), (400, "malformed")),
+        (("[" * 9000, JSON), (400, "malformed")),
+        (('{"username": "\\ud800"}', JSON), (400, "malformed")),
+        (('{"username": "a\ufffd"}', JSON), (400, "malformed")),
+        (("username=%ff", FORM), (400, "malformed")),
+        (("username=a\ufffd", FORM), (400, "malformed")),
+        (("&".join(f"f{i}=1" for i in range(5000))[:16000], FORM), (400, "malformed")),
+        ((json.dumps({f"f{i}": 1 for i in range(900)}), JSON), (400, "malformed")),
+        (("a=" + "x" * 17 * 1024, FORM), (413, "too-large")),
+        (("{}", "text/plain"), (415, "unsupported-media-type")),
+        (("{}", "multipart/form-data; boundary=x"), (415, "unsupported-media-type")),
+        (("{}", ""), (415, "unsupported-media-type")),
+        (("{}", None), (415, "unsupported-media-type")),
     ],
 )
 def test_a_body_that_cant_be_read_is_refused_in_our_form(
-    portal: PortalClient,
-    path: str,
-    body: str,
-    kind: str | None,
-    status: int,
-    code: str,
-    accept: str,
+    portal: PortalClient, path: str, bad: tuple[str, str | None], said: tuple[int, str], accept: str
 ) -> None:
-    answer = send(portal, path, body, kind, accept=accept)
-    assert answer.status == status
+    answer = send(portal, path, *bad, accept=accept)
+    assert answer.status == said[0]
     if accept == JSON:
-        assert answer.code == code
+        assert answer.code == said[1]
     else:
         assert answer.header("content-type") == "text/html; charset=utf-8"
 
@@ -295,8 +289,6 @@ def test_every_problem_code_is_explained(portal: PortalClient) -> None:
     def codes(kind: type) -> set[str]:
         return {kind.code} | {code for child in kind.__subclasses__() for code in codes(child)}
 
-    from chalicelib import errors
-
     for code in codes(errors.Refusal) - {""}:
         answer = portal.get(f"/problems/{code}")
         assert answer.status == 200, code
@@ -361,7 +353,7 @@ def test_a_person_cant_write_a_log_line(
     portal: PortalClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evil = 'x\r\n{"level":"error"}\x1b[31m'
-    headers = {name: evil for name in ("User-Agent", "Referer", "Accept-Language", "Origin")}
+    headers = dict.fromkeys(("User-Agent", "Referer", "Accept-Language", "Origin"), evil)
     portal.post("/sign-in", {"username": evil, "password": evil}, headers=headers)
     lines = capsys.readouterr().err.splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["refused", "request"]
