@@ -162,6 +162,19 @@ def read_rows(
     reading.finish()
 
 
+def _swallowed(cells: Sequence[str] | None, width: int, more_lines: int) -> int:
+    """Return how many further rows a bad row holds, that spans more lines than its first.
+
+    A comment with a line break holds none; where a stray quotation mark opened a cell, whole rows
+    stand inside it and another one closes it.
+    """
+    if not more_lines or cells is None or len(cells) != width:
+        return more_lines
+    inside = (piece for cell in cells if "\n" in cell for piece in cell.split("\n"))
+    rows = sum(piece.count(",") >= width - 1 for piece in inside)
+    return rows + 1 if rows else 0
+
+
 @dataclass
 class _Ids:
     """What is known of one file's ids while the set is read."""
@@ -260,7 +273,7 @@ class _SetReading:
                 row = self._row(plan, line, last, cells, odd=lines.odd)
             except BadRow as bad:
                 # Rows that a stray quotation mark swallowed are counted, or they would be missed.
-                lost = last - line if bad.code in ("row.malformed", "row.width") else 0
+                lost = _swallowed(cells, layout.width, last - line)
                 tally.rows += lost
                 tally.bad += 1 + lost
                 self._refuse(plan, line, cells, bad)

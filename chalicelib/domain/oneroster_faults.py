@@ -191,7 +191,6 @@ FAULTS: Mapping[str, str] = {
     "status.deleted-in-bulk": "A bulk file marks this row tobedeleted; it was taken as removed.",
     "ref.dangling": "The record that this points to is not in the set.",
     "ref.refused": "The row that this points to was itself refused; correct that one first.",
-    "ref.type": "The organisation that this points to is not a school.",
     "session.dates": "The session ends before it begins.",
     "user.identifier.missing": "A student without a student number can't be looked up by it.",
     "user.identifier.format": "A student number is 1 to 20 digits.",
