@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 
 from sample.schools import Subject
 
@@ -85,6 +85,9 @@ class SchoolYear:
         self.today = today
         # OneRoster names a school year by the calendar year it ends in.
         self.year = today.year + (today.month >= _AUGUST)
+        # Asked once a child and class, and the same for all of a subject.
+        self.assignments = cache(self._assignments)
+        self.posted = cache(self._posted)
 
     @cached_property
     def sessions(self) -> tuple[Session, ...]:
@@ -134,7 +137,7 @@ class SchoolYear:
         in_term = any(term.start <= day < term.end for term in self.terms(subject))
         return in_term and day.weekday() <= _FRIDAY and "MTWRF"[day.weekday()] in letters
 
-    def assignments(self, subject: Subject, position: int, count: int) -> list[Assignment]:
+    def _assignments(self, subject: Subject, position: int, count: int) -> list[Assignment]:
         """`count` assignments around today, none for a subject that isn't taught now."""
         now = [term for term in self.terms(subject) if term.start <= self.today < term.end]
         if not subject.graded or not now:
@@ -158,7 +161,7 @@ class SchoolYear:
             session=self.period_at(assigned),
         )
 
-    def posted(self, subject: Subject) -> list[PostedGrade]:
+    def _posted(self, subject: Subject) -> list[PostedGrade]:
         """The term grades of a subject: of what has begun by today, and the final one so far."""
         terms = [term for term in self.terms(subject) if term.start <= self.today]
         if not subject.graded or not terms:
