@@ -116,7 +116,7 @@ def _policy(function: str) -> list[dict[str, Any]]:
 
 def _allowed(function: str, action: str, resource: str) -> bool:
     return any(
-        action in statement["Action"]
+        action in statement.get("Action", ())
         and any(_covers(pattern, resource) for pattern in statement["Resource"])
         for statement in _policy(function)
     )

@@ -68,7 +68,7 @@ def of_type(resources: dict[str, Any], kind: str) -> dict[str, Any]:
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one line an intrinsic function
     """Return a value as it is on stage prod: names filled in, references as `<LogicalId>`."""
     if isinstance(value, list):
-        return [plain(one) for one in value]
+        return [one for one in map(plain, value) if one != "<AWS::NoValue>"]
     if not isinstance(value, dict):
         return value
     match value:

@@ -42,7 +42,12 @@ def receive(bucket: str | None, key: str | None, version_id: str | None, *, now:
     An event that isn't an upload's is ignored with a log line; one delivered twice is known by
     bucket, key and version id, and only asks again for what hasn't ended.
     """
-    if not key or not version_id or not _is_upload(bucket, key):
+    if not key or not _is_upload(bucket, key):
+        logs.event("import-ignored", level="warning")
+        return
+    # AWS names the version of an object in a versioned bucket; the embedded AWS doesn't.
+    version_id = version_id or roster_bucket.latest_version(key)
+    if version_id is None:
         logs.event("import-ignored", level="warning")
         return
     import_id = _import_id(key, version_id)
@@ -140,6 +145,7 @@ def _run(one: Import, now: datetime, seconds_left: Callable[[], float]) -> None:
         _finish(one, now)
         one = _again(one)
     if one.step in imports.ENDED:
+        imports.end_hold(_name(one.key), one.import_id)
         _delete_upload(one)
         _delete_work(one)
     _let_next_begin(one)
@@ -413,7 +419,6 @@ def approve(name: str, *, now: datetime) -> dict[str, object]:
         raise errors.ChangedSince
     imports.note(one.import_id, step=imports.QUEUED, approved_at=int(now.timestamp()), attempts=0)
     imports.await_turn(one)
-    imports.end_hold(name, one.import_id)
     aws.queue_import(one.import_id)
     return {"status": "approved", "name": name, "version_id": one.version_id}
 

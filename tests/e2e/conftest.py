@@ -9,14 +9,16 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import local
+import sample_district
 from local import LocalStack
+from sample_district import SampleFamily
 from tests.portal_client import Answer, PortalClient, read_answer
 
 
@@ -29,7 +31,7 @@ class DeployedClient(PortalClient):
     ) -> Answer:
         """Send one request by HTTP. The embedded AWS takes the address from X-Forwarded-For."""
         stack: LocalStack = self.app
-        sent = {**headers, "host": f"{local.HOST}:{stack.port}", "X-Forwarded-For": ip}
+        sent = {k: v for k, v in headers.items() if k != "host"} | {"X-Forwarded-For": ip}
         status, pairs, raw = stack.request(method, path, body, sent)
         return read_answer(status, pairs, raw.decode())
 
@@ -89,3 +91,32 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class District:
+    """The sample district as it was imported: its families and the import's report."""
+
+    families: tuple[SampleFamily, ...]
+    report: Mapping[str, Any]
+
+    @property
+    def family(self) -> SampleFamily:
+        """The first one: one guardian with an address, two children."""
+        return self.families[0]
+
+
+@pytest.fixture(scope="session")
+def district(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> District:
+    """Give the sample district, imported on the stack through the bucket."""
+    zip_path = tmp_path_factory.mktemp("district") / "sample.zip"
+    sample_district.write_district(
+        zip_path,
+        students=local.SAMPLE_STUDENTS,
+        seed=local.SAMPLE_SEED,
+        today=datetime.now(UTC).date(),
+    )
+    report = local.load_roster(stack, zip_path, "sample")
+    assert report["status"] == "applied", report
+    families = sample_district.families(students=local.SAMPLE_STUDENTS, seed=local.SAMPLE_SEED)
+    return District(tuple(families), report)
