@@ -497,9 +497,13 @@ class _SetReading:
             # Of a record that goes away nothing but its id matters.
             return plain
         optional_ref = column.kind == "ref" and not column.required
-        if odd.usable or optional_ref or column.cost == "cell":
+        if odd.usable or optional_ref:
             self._warn(odd.code, line, column.name, sourced_id)
-            return "other" if column.name == "relationship" else plain
+            return plain
+        if column.cost == "cell":
+            code = "cell.access" if column.unreadable is False else odd.code
+            self._warn(code, line, column.name, sourced_id)
+            return column.unreadable if column.unreadable is not None else plain
         if odd.code.startswith("ref."):
             # Where a whole file is missing that is one cause, else each missing record is.
             there = column.target in self._roster.files

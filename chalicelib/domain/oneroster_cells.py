@@ -139,7 +139,9 @@ def _enum(column: Column, *, extensible: bool) -> CellReader:
         except KeyError:
             if extensible and _EXTENSION.fullmatch(cell):
                 return cell
-            raise Odd("cell.enum") from None
+            # Where only the cell is lost, a word in the wrong case is better than none.
+            same = cell.lower() if column.cost == "cell" and cell.lower() in values else None
+            raise Odd("cell.enum", same, usable=same is not None) from None
 
     return read
 

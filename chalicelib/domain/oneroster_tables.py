@@ -39,7 +39,8 @@ class Column:
     """One column: its canonical name and how a cell is read.
 
     `extensible` enumerations also take 1.2's own `ext:` tokens. `dropped` columns are never read:
-    passwords, and of demographics all but the birth date. `most` is the length a text is cut to.
+    passwords, and of demographics all but the birth date. `unreadable` is what
+    a cell counts as where only itself is lost. `most` is the length a text is cut to.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     extensible: bool = False
     dropped: bool = False
     cost: Cost = "row"
+    unreadable: object = None
     most: int = 255
 
 
@@ -97,6 +99,14 @@ def _enum(
 
 def _boolean(name: str, *, required: bool = False, cost: Cost = "row") -> Column:
     return Column(name, "boolean", required=required, cost=cost)
+
+
+def _access(name: str) -> Column:
+    """Return a column that decides who gets in: what can't be read counts as false.
+
+    If it cost the row instead, a delta's `no` would leave a barred parent as they were: in.
+    """
+    return Column(name, "boolean", cost="cell", unreadable=False)
 
 
 def _dropped(*names: str) -> tuple[Column, ...]:
@@ -159,8 +169,7 @@ _USER_EXTENSIONS = (
     Column("metadata.state", "state", cost="cell"),
     Column("metadata.postCode", "post-code", cost="cell"),
     _text("metadata.language", most=35),
-    # A barred parent must not get in by a typing error, so this one costs the row.
-    _boolean("metadata.portalAccess"),
+    _access("metadata.portalAccess"),
     _text("metadata.relationship"),
 )
 _USER_ALIASES = {
@@ -389,10 +398,10 @@ _RELATIONSHIPS_TABLE = Table(
         *_FIRST[1:],
         _ref("studentSourcedId", USERS, required=True),
         _ref("guardianSourcedId", USERS, required=True),
-        # A word we don't know is the word `other`; the line may be the one that takes access away.
-        _enum("relationship", *_RELATIONSHIPS, cost="cell"),
-        _boolean("guardian", cost="cell"),
-        _boolean("portalAccess"),
+        # Only itself is lost, since the line may be the one that takes access away.
+        Column("relationship", "enum", values=_RELATIONSHIPS, cost="cell", unreadable="other"),
+        _access("guardian"),
+        _access("portalAccess"),
         _boolean("livesWith", cost="cell"),
         _boolean("primaryContact", cost="cell"),
         _boolean("emergencyContact", cost="cell"),
