@@ -41,6 +41,12 @@ class AwsStage:
 
 
 @functools.cache
+def client(service: str) -> Any:
+    """Return a boto3 client, made once: moto answers whichever stage is up, and making one is slow."""
+    return boto3.client(service, REGION)
+
+
+@functools.cache
 def template() -> dict[str, Any]:
     """Return the resources file as data, intrinsics in their long form (`{"Fn::Sub": …}`)."""
     loaded: dict[str, Any] = YAMLTemplateSerializer().load_template(RESOURCES.read_text())
@@ -67,21 +73,21 @@ def create_tables(dynamodb: Any, *, stage: str = "local") -> list[str]:
 
 def create_stage(*, stage: str = "local") -> AwsStage:
     """Create tables, queues, bucket, secret and sender of a stage."""
-    create_tables(boto3.client("dynamodb", REGION), stage=stage)
-    sqs = boto3.client("sqs", REGION)
+    create_tables(client("dynamodb"), stage=stage)
+    sqs = client("sqs")
     urls = {
         logical_id: sqs.create_queue(QueueName=properties["QueueName"])["QueueUrl"]
         for logical_id, properties in resources("AWS::SQS::Queue", stage=stage).items()
     }
-    s3 = boto3.client("s3", REGION)
+    s3 = client("s3")
     (bucket,) = (p["BucketName"] for p in resources("AWS::S3::Bucket", stage=stage).values())
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     (secret,) = (p["Name"] for p in resources("AWS::SecretsManager::Secret", stage=stage).values())
-    secrets_manager = boto3.client("secretsmanager", REGION)
+    secrets_manager = client("secretsmanager")
     made = secrets_manager.get_random_password(PasswordLength=64, ExcludePunctuation=True)
     secrets_manager.create_secret(Name=secret, SecretString=made["RandomPassword"])
-    boto3.client("sesv2", REGION).create_email_identity(EmailIdentity=MAIL_FROM)
+    client("sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
     return AwsStage(
         environment={
             "STAGE": stage,

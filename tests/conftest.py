@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import botocore.client
 import pytest
 import time_machine
@@ -21,7 +20,7 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ses.models import ses_backends
 
-from chalicelib.storage import aws, district, roster_bucket, roster_writes, signed_in
+from chalicelib.storage import aws, district
 from tests import aws_stage, permissions
 from tests.aws_stage import AwsStage
 from tests.portal_client import PortalClient
@@ -54,11 +53,8 @@ def nothing_beyond_its_policy() -> Iterator[None]:
 
 
 def forget_caches() -> None:
-    """Be a new container: no client, secret or preference of another test's stage."""
-    aws.forget_clients()
-    signed_in.forget_clients()
-    roster_bucket.forget_clients()
-    roster_writes.forget_clients()
+    """Be a new container: no secret or preference of another test's stage (clients may stay)."""
+    aws.forget_keyring()
     district.forget_preferences()
 
 
@@ -115,7 +111,7 @@ def queued_mail(stage: AwsStage) -> Callable[[], list[dict[str, Any]]]:
 
 def take_messages(queue_url: str) -> list[dict[str, Any]]:
     """Take every message from a queue; return their JSON bodies in order."""
-    sqs = boto3.client("sqs", aws_stage.REGION)
+    sqs = aws_stage.client("sqs")
     bodies = []
     # A little later, so that delayed messages have come too.
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=5), tick=False):

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-
 from chalicelib import crypto, settings
 from chalicelib.domain import activation, addresses, names
 from chalicelib.storage import aws
@@ -19,7 +17,7 @@ from tests import aws_stage
 from tests.portal_client import PortalClient
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
-PASSWORD = "correct horse 7 battery"  # noqa: S105 - a made-up one
+PASSWORD = "correct horse 7 battery"
 
 _counter = itertools.count(1)
 
@@ -192,7 +190,7 @@ def _last4(number: str, last4: str | None) -> dict[str, Any]:
 
 
 def _put(pk: str, sk: str, data: dict[str, Any], **index: str) -> None:
-    boto3.client("dynamodb", aws_stage.REGION).put_item(
+    aws_stage.client("dynamodb").put_item(
         TableName=settings.name("roster"),
         Item={
             "pk": {"S": pk},

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 from chalice.local import LambdaContext
 
 from chalicelib import crypto
@@ -269,9 +268,9 @@ class Office:
 
     def __init__(self, stage: AwsStage) -> None:
         self.stage = stage
-        self.s3 = boto3.client("s3", aws_stage.REGION)
-        self.sqs = boto3.client("sqs", aws_stage.REGION)
-        self.dynamodb = boto3.client("dynamodb", aws_stage.REGION)
+        self.s3 = aws_stage.client("s3")
+        self.sqs = aws_stage.client("sqs")
+        self.dynamodb = aws_stage.client("dynamodb")
 
     def put(self, roster: RosterSet | bytes | Path, name: str = "nightly") -> str:
         """Upload a set; return its version id. Nothing notices yet."""
@@ -325,7 +324,7 @@ class Office:
 
     def check(self) -> None:
         """Run the hourly check."""
-        self._run("check_imports", {"source": "aws.events", "detail": {}, "resources": []})
+        self._run("check_imports", _event("aws.events", "Scheduled Event", {}))
 
     def upload(self, roster: RosterSet | bytes | Path, name: str = "nightly") -> dict[str, Any]:
         """Upload a set and have it imported; return its report."""
@@ -388,6 +387,20 @@ class Office:
     def _other_tables(self) -> Iterable[str]:
         for name in self.dynamodb.list_tables()["TableNames"]:
             yield json.dumps(self.dynamodb.scan(TableName=name)["Items"], default=str)
+
+
+def _event(source: str, kind: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": "e",
+        "source": source,
+        "account": aws_stage.ACCOUNT,
+        "detail-type": kind,
+        "region": aws_stage.REGION,
+        "resources": [],
+        "time": "2026-01-01T00:00:00Z",
+        "detail": detail,
+    }
 
 
 def _readable(key: str, body: bytes) -> str:

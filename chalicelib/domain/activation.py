@@ -406,4 +406,4 @@ def _repeated(key: ActivationKey, username: str, password: str) -> str:
 
 def _given_names(guardian: GuardianRecord) -> list[str]:
     student_ids = [link.student_id for link in guardian.students]
-    return [summary.given_name for summary in roster.student_summaries(student_ids)]
+    return sorted(summary.given_name for summary in roster.student_summaries(student_ids))

@@ -129,8 +129,6 @@ def send_mail(*, recipient: str, subject: str, text: str, html: str) -> None:
     )
 
 
-def forget_clients() -> None:
-    """Drop clients and the keyring, as a new container would; for tests."""
-    for made in (_sqs, _ses, _secrets_manager):
-        made.cache_clear()
+def forget_keyring() -> None:
+    """Read the hashing secret anew at the next question, as a new container would."""
     _Kept.keyring = None

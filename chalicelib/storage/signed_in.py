@@ -79,8 +79,3 @@ def _batch_get(wanted: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             return found
         time.sleep(crypto.jitter() * 0.05 * 2**attempt)
     raise TimeoutError("BatchGetItem left keys unprocessed")
-
-
-def forget_clients() -> None:
-    """Drop the client, as a new container would; for tests."""
-    _dynamodb.cache_clear()

@@ -1,5 +1,6 @@
-"""The roster import as the district meets it: an upload goes in, a report comes out, families are
-found. Nothing of ours is patched; where AWS fails or the function is killed, the call itself does.
+"""The roster import as the district meets it: an upload goes in, families are found, a report says so.
+
+Nothing of ours is patched; where AWS fails or the function is killed, the call itself does.
 """
 
 import json
@@ -420,7 +421,7 @@ def test_the_next_import_hashes_last_fours_under_the_new_secret(office: Office) 
     boto3.client("secretsmanager").put_secret_value(
         SecretId="parent-portal-local-hash-secret", SecretString="another"
     )
-    aws.forget_clients()
+    aws.forget_keyring()
     office.upload(delta(users=[district().row("users.csv", "s2")]))
     (old,), (new,) = roster.find_student("000001"), roster.find_student("000002")
     assert old == before
