@@ -191,7 +191,7 @@ def _guardian(found: guardians.FoundGuardian) -> dict[str, object]:
         "key": None
         if key is None
         else {
-            "state": "ended" if found.key_is_dead else key.state,
+            "state": found.key_state,
             "issued_at": _iso(key.issued_at),
             "expires_at": _iso(key.expires_at),
         },

@@ -21,7 +21,7 @@ class FoundGuardian:
     students: tuple[StudentProfile, ...]
     account: Account | None
     key: ActivationKey | None
-    key_is_dead: bool
+    key_state: str | None
 
 
 def by_email(email: str, *, now: datetime) -> list[FoundGuardian]:
@@ -75,12 +75,14 @@ def _one(guardian: GuardianRecord, now: datetime) -> FoundGuardian:
         students=tuple(student for student in students if student is not None),
         account=accounts.read_account(guardian.account) if guardian.account else None,
         key=key,
-        key_is_dead=key is not None and _is_dead(key, guardian, now),
+        key_state=None if key is None else _state(key, guardian, now),
     )
 
 
-def _is_dead(key: ActivationKey, guardian: GuardianRecord, now: datetime) -> bool:
-    """Whether an issued key opens nothing any more, though nobody marked it."""
-    return key.state == accounts.ISSUED and (
-        key.key_generation != guardian.key_generation or key.expires_at <= now.timestamp()
-    )
+def _state(key: ActivationKey, guardian: GuardianRecord, now: datetime) -> str:
+    """Return what a key is worth now, also where nobody marked it: its end needs no write."""
+    if key.state != accounts.ISSUED:
+        return key.state
+    if key.key_generation != guardian.key_generation:
+        return accounts.REVOKED
+    return accounts.EXPIRED if key.expires_at <= now.timestamp() else accounts.ISSUED

@@ -19,6 +19,8 @@ from chalicelib import errors, settings
 from chalicelib.storage import tables
 
 ISSUED, USED, REVOKED = "issued", "used", "revoked"
+# Never stored: an issued key is expired by its time alone.
+EXPIRED = "expired"
 ACTIVE, DISABLED, RESET_REQUIRED = "active", "disabled", "reset-required"
 FROM_ROSTER, FROM_GUARDIAN = "roster", "guardian"
 

@@ -231,7 +231,7 @@ def session(call: Call) -> Answer:
     token = call.cookie("session")
     if call.method == "POST":
         accounts.require_account(accounts.use_session(token, now=call.now))
-        return Answer(status=204, location="session")
+        return Answer(status=204, location="session?done")
     current = accounts.look_at_session(token, now=call.now)
     accounts.require_account(current)
     times = _session(current)
