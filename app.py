@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import actions, http
+from chalicelib.web import account, actions, http, recovery
 
 app = Chalice(app_name="parent-portal")
 
@@ -54,6 +54,39 @@ def session() -> Response:
     return http.answer(app.current_request, actions.session)
 
 
+# --- recovery -----------------------------------------------------------------
+
+
+@app.route("/forgot-username", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def forgot_username() -> Response:
+    """Forgot Your Username?: all usernames of an address by mail, five times a day."""
+    return http.answer(app.current_request, recovery.forgot_username)
+
+
+@app.route("/forgot-password", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def forgot_password() -> Response:
+    """Forgot Your Password?: a mailed link."""
+    return http.answer(app.current_request, recovery.forgot_password)
+
+
+@app.route("/reset-password", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def reset_password() -> Response:
+    """A new password, by the mailed link."""
+    return http.answer(app.current_request, recovery.reset_password)
+
+
+@app.route("/confirm-email", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def confirm_email() -> Response:
+    """An address of one's own, by the link mailed to it."""
+    return http.answer(app.current_request, recovery.confirm_email)
+
+
+@app.route("/not-me", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def not_me() -> Response:
+    """This wasn't me: undo what a mail told of."""
+    return http.answer(app.current_request, recovery.not_me)
+
+
 # --- signed in ----------------------------------------------------------------
 
 
@@ -67,6 +100,30 @@ def home() -> Response:
 def students() -> Response:
     """The guardian's students."""
     return http.answer(app.current_request, actions.students)
+
+
+@app.route("/account", methods=http.GET)
+def own_account() -> Response:
+    """Username, address on record and open sessions."""
+    return http.answer(app.current_request, account.account)
+
+
+@app.route("/account/password", methods=http.POST, content_types=http.BODY_TYPES)
+def account_password() -> Response:
+    """Change the password."""
+    return http.answer(app.current_request, account.account_password)
+
+
+@app.route("/account/email", methods=http.POST, content_types=http.BODY_TYPES)
+def account_email() -> Response:
+    """Ask for another address on record."""
+    return http.answer(app.current_request, account.account_email)
+
+
+@app.route("/account/sessions/end", methods=http.POST, content_types=http.BODY_TYPES)
+def account_sessions_end() -> Response:
+    """End every other session."""
+    return http.answer(app.current_request, account.account_sessions_end)
 
 
 # --- beside the journey -------------------------------------------------------
@@ -123,6 +180,18 @@ def continue_import(event: SQSEvent) -> None:
     workers.continue_import(event)
 
 
+@app.lambda_function()
+def record_mail_event(event: dict[str, Any], context: object) -> None:
+    """Take what SES says of mails (the resources file subscribes it to SES's topic)."""
+    workers.record_mail_event(event)
+
+
+@app.schedule(Rate(1, unit=Rate.HOURS))
+def reset_lockouts(event: CloudWatchEvent) -> None:
+    """Unlock accounts and counters whose time has come."""
+    workers.reset_lockouts(event)
+
+
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def check_imports(event: CloudWatchEvent) -> None:
     """Look after held imports, and notice when no roster comes any more."""
@@ -148,6 +217,30 @@ def issue_activation_key(event: object, context: object) -> Any:
 def revoke_activation_key(event: object, context: object) -> Any:
     """End every unused key of a guardian."""
     return admin.run("revoke_activation_key", event, context)
+
+
+@app.lambda_function()
+def unlock_account(event: object, context: object) -> Any:
+    """Lift a lockout."""
+    return admin.run("unlock_account", event, context)
+
+
+@app.lambda_function()
+def send_password_reset(event: object, context: object) -> Any:
+    """Mail an account's guardian a link for a new password."""
+    return admin.run("send_password_reset", event, context)
+
+
+@app.lambda_function()
+def require_password_reset(event: object, context: object) -> Any:
+    """End an account's password and sessions, and mail a link for a new one."""
+    return admin.run("require_password_reset", event, context)
+
+
+@app.lambda_function()
+def clear_mail_state(event: object, context: object) -> Any:
+    """Forget a bounce or complaint of an address."""
+    return admin.run("clear_mail_state", event, context)
 
 
 @app.lambda_function()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib import clock, crypto, errors, logs, policy, settings, texts
-from chalicelib.domain import accounts, activation, guardians, roster_import
+from chalicelib.domain import accounts, activation, guardians, recovery, roster_import
 from chalicelib.errors import FieldError
 from chalicelib.storage import district
 from chalicelib.storage.accounts import Account
@@ -222,6 +222,24 @@ def _issue(event: Event) -> Mapping[str, object]:
     return answer
 
 
+def _unlock(event: Event) -> Mapping[str, object]:
+    recovery.unlock(accounts.find(event["username"]), now=event.now)
+    return _account(accounts.find(event["username"]))
+
+
+def _send_reset(event: Event) -> Mapping[str, object]:
+    account = accounts.find(event["username"])
+    if not account.email:
+        raise errors.NoAddress
+    recovery.queue_reset_link(account.username_key)
+    return _account(account)
+
+
+def _clear_mail_state(event: Event) -> Mapping[str, object]:
+    cleared = recovery.clear_mail_state(event["email"].strip(), now=event.now)
+    return {"email": event["email"], "cleared": cleared}
+
+
 def _end_sessions(event: Event) -> Mapping[str, object]:
     if "all" in event.fields:
         return {"ended": accounts.end_everybodys_sessions(now=event.now)}
@@ -284,14 +302,23 @@ FUNCTIONS: Mapping[str, Function] = {
             "disable_account",
             _exactly("username"),
             _of_username,
-            lambda event: _account(accounts.disable(event["username"])),
+            lambda event: _account(accounts.disable(event["username"], now=event.now)),
         ),
         Function(
             "enable_account",
             _exactly("username"),
             _of_username,
-            lambda event: _account(accounts.enable(event["username"])),
+            lambda event: _account(accounts.enable(event["username"], now=event.now)),
         ),
+        Function("unlock_account", _exactly("username"), _of_username, _unlock),
+        Function("send_password_reset", _exactly("username"), _of_username, _send_reset),
+        Function(
+            "require_password_reset",
+            _exactly("username", "reason"),
+            _of_username,
+            lambda event: _account(accounts.require_reset(event["username"], now=event.now)),
+        ),
+        Function("clear_mail_state", _exactly("email"), lambda _: "mail", _clear_mail_state),
         Function(
             "delete_account",
             _exactly("username"),

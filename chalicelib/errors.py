@@ -134,9 +134,33 @@ class SignInRequired(Refusal):
 
 
 class LockedOut(Refusal):
-    """Shut until `locked_until`, the next district midnight."""
+    """The account is shut until `locked_until`; said only after the right password."""
 
     code, status = "locked-out", 403
+
+
+class RecoveryLockedOut(LockedOut):
+    """The sixth forgotten-username try of the address's day, and all later ones."""
+
+    status = 429
+
+
+class ResetLinkInvalid(Refusal):
+    """A reset link that opens nothing: unknown, used, expired, or ended by a change."""
+
+    code, status = "reset-link-invalid", 422
+
+
+class ConfirmLinkInvalid(Refusal):
+    """A link to confirm an address that opens nothing."""
+
+    code, status = "confirm-link-invalid", 422
+
+
+class NotMeLinkInvalid(Refusal):
+    """A "this wasn't me" link that opens nothing any more."""
+
+    code, status = "not-me-link-invalid", 422
 
 
 class AccountDisabled(Refusal):

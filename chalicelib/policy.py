@@ -40,12 +40,22 @@ LIMITS: Mapping[str, Limit] = {
         Limit("key-mails-per-guardian", "guardian", 3, None),
         Limit("bad-keys-per-ip", "IP", 10, HOUR),
         Limit("tries-per-key", "activation key", 30, HOUR),
+        Limit("forgot-password-per-ip", "IP", 30, HOUR),
+        Limit("forgot-username-per-ip", "IP", 30, HOUR),
+        Limit("forgot-username", "address", None, None, "forgot_username_limit"),
+        Limit("reset-mails-per-day", "account", 5, None),
+        Limit("reset-mails-beyond", "account", 1, HOUR),
+        Limit("tries-per-link", "mailed link", 30, HOUR),
+        Limit("address-changes", "account", 10, None),
         Limit("sign-in-failures-per-ip", "IP", None, HOUR, "sign_in_failures_per_ip_hour"),
         Limit("sign-in-failures-per-name", "username", 20, FIVE_MINUTES),
         Limit("sign-in-failures-per-name-and-ip", "username and IP", 10, FIVE_MINUTES),
     )
 }
 
+# How long mailed links work (contract section 2); a reset link's time is a preference.
+CONFIRM_LINK_HOURS = 24
+NOT_ME_LINK_DAYS = 10
 # A form posted again within this time gets the first one's answer (contract section 2).
 REPEAT_SECONDS = 600
 # An account's open sessions; the oldest ends when one more begins (ASVS 7.1.2).

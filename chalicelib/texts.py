@@ -16,7 +16,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from chalicelib import crypto
+from chalicelib import crypto, policy
 
 _HERE = Path(__file__).parent
 _FALLBACK = "en"
@@ -260,9 +260,13 @@ _COMMON: Mapping[str, object] = {
     "form_id": "",
     "errors": (),
     "problem": None,
+    # Which of a page's forms was refused, where it has several: the ids of its fields begin with it.
+    "refused_form": None,
     "values": {},
     "session": None,
     "time_zone": "UTC",
+    "confirm_link_hours": policy.CONFIRM_LINK_HOURS,
+    "not_me_link_days": policy.NOT_ME_LINK_DAYS,
 }
 
 
@@ -388,7 +392,15 @@ class RenderedMail:
     html: str
 
 
-_MAIL_COMMON: Mapping[str, object] = {"district_name": "Parent Portal", "support_url": None}
+# What every mail is given; a mail without `not_me` (a link) names the school instead.
+_MAIL_COMMON: Mapping[str, object] = {
+    "district_name": "Parent Portal",
+    "support_url": None,
+    "time_zone": None,
+    "name": None,
+    "not_me": None,
+    "not_me_link_days": policy.NOT_ME_LINK_DAYS,
+}
 
 
 def mail(name: str, *, languages: Sequence[str], data: Mapping[str, object]) -> RenderedMail:
@@ -400,7 +412,8 @@ def mail(name: str, *, languages: Sequence[str], data: Mapping[str, object]) -> 
         name: the mail.
         languages: the guardian's, or all of them where nobody knows it.
         data: what the template's head lists; beside it `district_name`, `portal_url` (ending in a
-            slash) and `support_url` (or None).
+            slash), `support_url` (or None), `time_zone` (for moments) and, where they are known,
+            `name` (the guardian's given name) and `not_me` (a link).
     """
     subject = " / ".join(
         dict.fromkeys(say(one, f"mail.{name}.subject", **data) for one in languages)
@@ -426,6 +439,7 @@ def _mail_part(
             "m": blocks,
             "t": functools.partial(_say_markup if html else say, language),
             "day": functools.partial(day, language),
+            "moment": functools.partial(moment, language),
         }
         said = body.render({**told, **words})
         parts.append(

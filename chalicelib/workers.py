@@ -12,7 +12,7 @@ from typing import Any
 from chalice.app import CloudWatchEvent, SQSEvent
 
 from chalicelib import clock, logs
-from chalicelib.domain import activation, mail, roster_import
+from chalicelib.domain import activation, mail, recovery, roster_import
 
 # --- mail ---------------------------------------------------------------------
 
@@ -44,6 +44,11 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], datetime], None]] = {
     "activation-key": lambda m, now: activation.mail_key_for_admin(
         m["id"], m["guardian_id"], now=now
     ),
+    "usernames": lambda m, now: recovery.mail_usernames(m["id"], m["address"], now=now),
+    "locked-out": lambda m, now: recovery.lock_out(m, now=now),
+    "password-reset": lambda m, now: recovery.mail_reset_link(m["id"], m["username_key"], now=now),
+    "email-confirm": lambda m, now: recovery.mail_address_link(m, now=now),
+    "notice": lambda m, now: mail.mail_notice(m, now=now),
     "account-created": lambda m, now: mail.mail_account_created(
         m["username_key"], m["account_id"], m["queued_at"], now=now
     ),
@@ -51,6 +56,24 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], datetime], None]] = {
         m["id"], m["guardian_id"], m["old_address"], now=now
     ),
 }
+
+
+def record_mail_event(event: Mapping[str, Any]) -> None:
+    """Take what SES says of mails, by SNS: deliveries, bounces, complaints.
+
+    The event is read as it comes: Chalice's own wrapper needs a subject, which SES sends none of.
+    """
+    for record in event["Records"]:
+        recovery.record_mail_event(json.loads(record["Sns"]["Message"]), now=clock.now())
+
+
+def reset_lockouts(event: CloudWatchEvent) -> None:
+    """Unlock accounts and counters whose time has come."""
+    logs.begin(_request_id(event))
+    context: Any = event.context
+    recovery.reset_lockouts(
+        now=clock.now(), seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
+    )
 
 
 # --- the roster ---------------------------------------------------------------

@@ -1,11 +1,13 @@
 """Signing in and out, sessions, and what an admin does to an account."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from chalicelib import crypto, errors, logs
-from chalicelib.domain import credentials, limits
-from chalicelib.storage import accounts, aws, district
+from chalicelib import crypto, errors, logs, policy
+from chalicelib.domain import addresses, credentials, devices, limits, mail, recovery
+from chalicelib.errors import FieldError
+from chalicelib.storage import accounts, aws, counters, district
 from chalicelib.storage.accounts import Account, Session
 
 # The account may change while a password is checked; then it is judged anew, this often at most.
@@ -21,6 +23,15 @@ class SignedIn:
     last_sign_in: datetime | None
     failed_since: int
     lasts_seconds: int
+    device_cookie: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a device shows of itself: kind in words, and our cookies by name."""
+
+    name: str
+    cookie: Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class SessionTimes:
 
 
 def sign_in(
-    username: str, password: str, *, ip: str, device: str, carried: str | None, now: datetime
+    username: str, password: str, *, ip: str, device: Device, carried: str | None, now: datetime
 ) -> SignedIn:
     """Check a password and begin a session.
 
@@ -48,16 +59,22 @@ def sign_in(
         SignInFailed: no such name, or a wrong password.
         AccountDisabled, PasswordResetRequired, LockedOut: only after the right password.
     """
-    name = credentials.username_key(username) or "-" + crypto.digest(username)
+    name = name_of(username)
+    cookie = device.cookie(devices.cookie_name(name))
+    signed = devices.is_signed(name, cookie)
     from_ip = limits.from_ip("sign-in-failures-per-ip", ip, now=now)
-    of_name = limits.of_name(name, ip, now=now)
-    account = _checked(name, password)
-    if account is None:
+    of_name = limits.of_name(name, ip, known_device=signed, now=now)
+    account = accounts.read_account(name)
+    known = signed and devices.is_current(account, cookie)
+    if signed and not known:
+        limits.refuse_beyond_name(of_name)
+    checked = _checked(account, password)
+    if checked is None:
         accounts.count_failure(name)
         logs.event("sign-in-failed")
         raise errors.SignInFailed
     try:
-        signed_in = _begin(account, password, device=device, now=now)
+        signed_in = _begin(checked, password, device=device.name, known=known, now=now)
     finally:
         # Right, whatever follows: a disabled account's owner isn't guessing.
         limits.give_back(of_name)
@@ -67,21 +84,37 @@ def sign_in(
     return signed_in
 
 
-def _checked(name: str, password: str) -> Account | None:
-    account = accounts.read_account(name)
+def name_of(username: str) -> str:
+    """Return what a typed name counts and is looked up as; one that can't be is looked up alike."""
+    return credentials.username_key(username) or "-" + crypto.digest(username)
+
+
+def _checked(account: Account | None, password: str) -> Account | None:
     fits = crypto.password_matches(account.password_hash if account else None, password)
     return account if fits else None
 
 
-def _begin(account: Account | None, password: str, *, device: str, now: datetime) -> SignedIn:
+def _begin(
+    account: Account | None, password: str, *, device: str, known: bool, now: datetime
+) -> SignedIn:
     for _ in range(_ROUNDS):
         if account is None:
             break
-        _refuse_closed(account, now)
+        _refuse_closed(account)
         token = crypto.new_token()
         preferences = district.preferences()
         lasts = timedelta(hours=preferences.session_hours)
         stale = crypto.needs_rehash(account.password_hash)
+        if not known:
+            # Queued before the session is made; none is sent for a sign-in that never came to be.
+            mail.queue_notice(
+                "new-device",
+                account,
+                proof={"last_sign_in": int(now.timestamp())},
+                now=now,
+                device=device or None,
+                at=int(now.timestamp()),
+            )
         try:
             accounts.begin_session(
                 aws.keyring().hash("session", token),
@@ -89,33 +122,59 @@ def _begin(account: Account | None, password: str, *, device: str, now: datetime
                 device=device,
                 rehashed=crypto.hash_password(password) if stale else None,
                 purge_at=int((now + lasts).timestamp()),
+                unlocked=_lockouts(account, preferences, now),
                 now=now,
             )
+        except accounts.AddressLocked as error:
+            logs.event("sign-in-refused", account=account.account_id, reason="locked-out")
+            raise errors.LockedOut(locked_until=_locked_until(account, preferences, now)) from error
         except accounts.AccountChanged:
-            account = _checked(account.username_key, password)
+            account = _checked(accounts.read_account(account.username_key), password)
             continue
+        _bound_sessions(account)
         logs.event("sign-in-succeeded", account=account.account_id)
         return SignedIn(
             token=token,
             username=account.username,
-            last_sign_in=_instant(account.last_sign_in),
+            last_sign_in=None if account.last_sign_in is None else instant(account.last_sign_in),
             failed_since=account.failures,
             lasts_seconds=int(lasts.total_seconds()),
+            device_cookie=(devices.cookie_name(account.username_key), devices.cookie(account)),
         )
     raise errors.SignInFailed
 
 
-def _refuse_closed(account: Account, now: datetime) -> None:
+def _lockouts(
+    account: Account, preferences: policy.Preferences, now: datetime
+) -> list[tuple[str, str]]:
+    """Return the counters that may lock an account out of signing in (guide): its address's, today."""
+    if preferences.lockout_scope != "account" or not account.email:
+        return []
+    day = preferences.day(now).isoformat()
+    return [(address_hash, day) for address_hash in addresses.hashes(account.email)]
+
+
+def _locked_until(account: Account, preferences: policy.Preferences, now: datetime) -> datetime:
+    address_hashes = [one for one, _ in _lockouts(account, preferences, now)]
+    day = preferences.day(now).isoformat()
+    until = counters.locked_until(address_hashes, day=day, now=now)
+    return until or preferences.next_midnight(now)
+
+
+def _bound_sessions(account: Account) -> None:
+    """End an account's oldest sessions beyond the bound (ASVS 7.1.2)."""
+    for session_hash in accounts.sessions_of(account.username_key)[: -policy.SESSIONS_PER_ACCOUNT]:
+        accounts.end_session(session_hash)
+
+
+def _refuse_closed(account: Account) -> None:
     if account.state == accounts.DISABLED:
         logs.event("sign-in-refused", account=account.account_id, reason="account-disabled")
         raise errors.AccountDisabled
     if account.state == accounts.RESET_REQUIRED:
         logs.event("sign-in-refused", account=account.account_id, reason="password-reset-required")
+        recovery.queue_reset_link(account.username_key)
         raise errors.PasswordResetRequired
-    until = _instant(account.locked_until)
-    if until is not None and until > now:
-        logs.event("sign-in-refused", account=account.account_id, reason="locked-out")
-        raise errors.LockedOut(locked_until=until)
 
 
 def sign_out(token: str) -> None:
@@ -204,6 +263,106 @@ def require_account(session: Session) -> Account:
     )
 
 
+# --- the guardian's own account ---------------------------------------------------------
+
+
+def current(token: str | None, *, now: datetime) -> tuple[Session, Account]:
+    """Return a session that stands, moved, with its account.
+
+    Raises:
+        SignInRequired: there is none.
+    """
+    session = use_session(token, now=now)
+    return session, require_account(session)
+
+
+def open_sessions(account: Account, *, now: datetime) -> list[Session]:
+    """Return an account's sessions that aren't over, the newest first."""
+    alive = [one for one in accounts.open_sessions(account) if _is_alive(one, now)]
+    return sorted(alive, key=lambda one: one.last_seen, reverse=True)
+
+
+def _is_alive(session: Session, now: datetime) -> bool:
+    times = session_times(session)
+    return now < times.idle_until and now < times.ends_at
+
+
+def prove(account: Account, current_password: str, *, ip: str, now: datetime) -> None:
+    """Check the password of somebody who is signed in; a wrong one counts as a failed sign-in.
+
+    Raises:
+        TooManyTries: the limits of signing in.
+        Invalid: it is missing or wrong.
+    """
+    if not current_password:
+        raise errors.Invalid(errors=[FieldError("current_password", "required")])
+    from_ip = limits.from_ip("sign-in-failures-per-ip", ip, now=now)
+    of_name = limits.of_name(account.username_key, ip, known_device=False, now=now)
+    if not crypto.password_matches(account.password_hash, current_password):
+        accounts.count_failure(account.username_key)
+        logs.event("sign-in-failed")
+        raise errors.Invalid(errors=[FieldError("current_password", "wrong")])
+    limits.give_back(of_name)
+    limits.give_back(from_ip)
+
+
+def change_password(
+    session: Session,
+    account: Account,
+    current_password: str,
+    password: str,
+    verify_password: str,
+    *,
+    ip: str,
+    now: datetime,
+) -> None:
+    """Set a new password; every other session, open link and known device ends.
+
+    Raises:
+        TooManyTries, Invalid: see `prove`, and what the new password lacks.
+        SignInRequired: the account changed meanwhile.
+    """
+    prove(account, current_password, ip=ip, now=now)
+    faults = credentials.password_faults(
+        password,
+        verify_password,
+        username=account.username,
+        preferences=district.preferences(),
+    )
+    if faults:
+        raise errors.Invalid(errors=faults)
+    mail.queue_notice(
+        "password-changed",
+        account,
+        proof={"password_generation": account.password_generation + 1},
+        now=now,
+    )
+    try:
+        accounts.change_password(
+            account,
+            crypto.hash_password(password),
+            keep_session=session.session_hash,
+        )
+    except accounts.AccountChanged as error:
+        raise errors.SignInRequired from error
+    logs.event("password-changed", account=account.account_id)
+
+
+def end_other_sessions(session: Session, account: Account) -> None:
+    """End every session of an account but the one that asks.
+
+    Raises:
+        SignInRequired: the account changed meanwhile.
+    """
+    try:
+        accounts.end_other_sessions(account, session.session_hash)
+    except accounts.AccountChanged as error:
+        raise errors.SignInRequired from error
+    for session_hash in accounts.sessions_of(account.username_key):
+        if session_hash != session.session_hash:
+            accounts.end_session(session_hash)
+
+
 # --- what an admin does -------------------------------------------------------
 
 
@@ -220,18 +379,30 @@ def find(username: str) -> Account:
     return account
 
 
-def disable(username: str) -> Account:
-    """Shut an account: no session on any way, open ones end at once."""
-    accounts.set_state(find(username), accounts.DISABLED)
-    return find(username)
+def disable(username: str, *, now: datetime) -> Account:
+    """Shut an account: no session on any way, open ones end at once; the guardian is told."""
+    return _set_state(find(username), accounts.DISABLED, now=now)
 
 
-def enable(username: str) -> Account:
+def enable(username: str, *, now: datetime) -> Account:
     """Open a disabled account again; one that waits for a new password goes on waiting."""
     account = find(username)
-    if account.state == accounts.DISABLED:
-        accounts.set_state(account, accounts.ACTIVE)
-    return find(username)
+    if account.state != accounts.DISABLED:
+        return account
+    return _set_state(account, accounts.ACTIVE, now=now)
+
+
+def require_reset(username: str, *, now: datetime) -> Account:
+    """End an account's sessions and its password: only a mailed link makes a new one."""
+    account = _set_state(find(username), accounts.RESET_REQUIRED, now=now)
+    recovery.queue_reset_link(account.username_key)
+    return account
+
+
+def _set_state(account: Account, state: str, *, now: datetime) -> Account:
+    accounts.set_state(account, state)
+    mail.queue_notice("account-state-changed", account, proof={}, now=now, state=state)
+    return find(account.username)
 
 
 def delete(username: str) -> Account:
@@ -258,5 +429,6 @@ def end_everybodys_sessions(*, now: datetime) -> int:
     return accounts.end_all_sessions(now=now)
 
 
-def _instant(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def instant(seconds: int) -> datetime:
+    """Return a stored time as an instant (UTC)."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,10 +1,13 @@
 """Counting tries against the table of limits (`policy.LIMITS`): who is counted, and in which window."""
 
 import ipaddress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from chalicelib import errors, policy
 from chalicelib.storage import aws, counters, district
+
+# More than a window can hold.
+_BEYOND = 10_000
 
 
 def from_ip(limit_name: str, ip: str, *, now: datetime) -> counters.Counted | None:
@@ -52,10 +55,11 @@ def of(limit_name: str, counted: str, *, now: datetime) -> counters.Counted:
         raise errors.TooManyTries(locked_until=error.until) from error
 
 
-def of_name(username_key: str, ip: str, *, now: datetime) -> counters.Counted:
+def of_name(username_key: str, ip: str, *, known_device: bool, now: datetime) -> counters.Counted:
     """Count one sign-in try for a name and for the name from this IP, judged in one write.
 
-    Names that nobody has are counted alike. Trusted networks don't lift this limit.
+    Names that nobody has are counted alike. Trusted networks don't lift this limit. A device that
+    signed in before is spared the name's total, never what its own IP fails.
 
     Raises:
         TooManyTries: 20 of the name, or 10 of the name from this IP, in five minutes.
@@ -69,7 +73,7 @@ def of_name(username_key: str, ip: str, *, now: datetime) -> counters.Counted:
         return counters.count(
             keyring.hash(limit.name, username_key),
             day=day,
-            most=preferences.most(limit),
+            most=_BEYOND if known_device else preferences.most(limit),
             ends=ends,
             now=now,
             part=keyring.hash("ip", network(ip)),
@@ -77,6 +81,18 @@ def of_name(username_key: str, ip: str, *, now: datetime) -> counters.Counted:
         )
     except counters.Exhausted as error:
         raise errors.TooManyTries(locked_until=error.until) from error
+
+
+def refuse_beyond_name(counted: counters.Counted) -> None:
+    """Judge a counted try by the name's total after all: the device isn't known any more.
+
+    Raises:
+        TooManyTries: it is beyond.
+    """
+    most = district.preferences().most(policy.LIMITS["sign-in-failures-per-name"])
+    if counted.tries > most:
+        until = datetime.fromtimestamp(counted.expires_at, UTC)
+        raise errors.TooManyTries(locked_until=until)
 
 
 def give_back(counted: counters.Counted | None) -> None:
@@ -100,3 +116,9 @@ def room_left(limit_name: str, counted: str, *, now: datetime) -> bool:
     day, _ = _window(limit, preferences, now)
     tries = counters.tries(aws.keyring().hash(limit.name, counted), day=day, now=now)
     return tries < preferences.most(limit)
+
+
+def forget_name(username_key: str) -> None:
+    """Clear a name's failures: its owner has just proved themselves by mail, or an admin says so."""
+    for counter in aws.keyring().hashes("sign-in-failures-per-name", username_key):
+        counters.clear(counter, day="-")

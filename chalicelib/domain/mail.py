@@ -8,10 +8,12 @@ that would prevent a double, so a crash between sending and noting costs one mai
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from chalicelib import logs, settings, texts
-from chalicelib.storage import accounts, aws, counters, district, roster
+from chalicelib import crypto, logs, policy, settings, texts
+from chalicelib.domain import addresses
+from chalicelib.storage import accounts, aws, counters, district, links, roster
+from chalicelib.storage.accounts import Account
 from chalicelib.storage.values import GuardianRecord
 
 # Longer than send_mail's timeout: another worker may still be at it.
@@ -19,6 +21,9 @@ _LEASE_SECONDS = 120
 # As long as a message can live, in the queue and its dead-letter queue.
 _NOTED_SECONDS = 29 * 86400
 _SENT = "sent"
+SUPPRESSED = ("bounced", "complained")
+# Until the address changes or an admin clears it: longer than any child is at school.
+_SUPPRESSED_SECONDS = 20 * 365 * 86400
 # How long an account may take to come to be after its mail was queued.
 _ACCOUNT_SECONDS = 60
 
@@ -71,6 +76,9 @@ def languages_of(guardian: GuardianRecord) -> Sequence[str]:
 def _send(
     recipient: str, name: str, *, languages: Sequence[str], data: Mapping[str, object]
 ) -> None:
+    if address_state(recipient) is not None:
+        logs.event("mail-suppressed", mail=name)
+        return
     preferences = district.preferences()
     rendered = texts.mail(
         name,
@@ -80,12 +88,169 @@ def _send(
             "portal_url": settings.portal_url(),
             "district_name": preferences.district_name,
             "support_url": preferences.support_url,
+            "time_zone": preferences.time_zone,
         },
     )
     aws.send_mail(
         recipient=recipient, subject=rendered.subject, text=rendered.text, html=rendered.html
     )
     logs.event("mail-sent", mail=name)
+
+
+# --- addresses that mails don't reach -----------------------------------------------------
+
+
+def address_state(address: str) -> str | None:
+    """Return `bounced` or `complained` where mails to an address would be suppressed anyway."""
+    for address_hash in addresses.hashes(address):
+        state = counters.outcome(f"mail-state#{address_hash}")
+        if state in SUPPRESSED:
+            return state
+    return None
+
+
+def note_address(address: str, state: str | None, *, now: datetime) -> None:
+    """Note what became of a mail to an address; a delivery takes back no bounce."""
+    for address_hash in addresses.hashes(address):
+        mark = f"mail-state#{address_hash}"
+        if state is None:
+            counters.release(mark)
+        elif state in SUPPRESSED:
+            counters.conclude(mark, state, seconds=_SUPPRESSED_SECONDS, now=now)
+
+
+# --- security mails -------------------------------------------------------------------
+
+
+def queue_notice(
+    notice: str, account: Account, *, proof: Mapping[str, int], now: datetime, **data: object
+) -> None:
+    """Queue a mail that tells of a security event, before the event is written.
+
+    A crash in between loses no mail; the worker sends none for what never came to be: every attribute
+    named in `proof` must have reached its value. What can't fail any more needs no proof.
+    """
+    aws.queue_mail(
+        {
+            "kind": "notice",
+            "notice": notice,
+            "id": crypto.new_id(),
+            "username_key": account.username_key,
+            "account_id": account.account_id,
+            "to": account.email,
+            "proof": dict(proof),
+            "data": data,
+            "queued_at": int(now.timestamp()),
+        },
+        delay=1 if proof else 0,
+    )
+
+
+def mail_notice(message: Mapping[str, Any], *, now: datetime) -> None:
+    """Tell a guardian of a security event, with a link that says "this wasn't me".
+
+    Raises:
+        Busy: what the mail tells of isn't written yet; after a minute it never will be.
+    """
+    account = _proven(message, now)
+    guardian = account and roster.guardian_partition(account.guardian_id)
+    recipient = message["to"]
+    if account is None or not recipient:
+        return
+    with once(f"notice#{message['id']}", now=now) as send:
+        if send is not None:
+            data = dict(message["data"])
+            if "locked_until" in data:
+                data["until"] = datetime.fromtimestamp(data.pop("locked_until"), UTC)
+            if "at" in data:
+                data["time"] = datetime.fromtimestamp(data.pop("at"), UTC)
+            restore = data.pop("restore", None)
+            source = data.pop("restore_source", None)
+            send(
+                recipient,
+                message["notice"],
+                languages=languages_of(guardian) if guardian else texts.LANGUAGES,
+                data={
+                    "name": guardian.given_name if guardian else "",
+                    "username": account.username,
+                    "not_me": not_me_link(
+                        account, recipient, restore=restore, restore_source=source, now=now
+                    ),
+                    **data,
+                },
+            )
+
+
+def _proven(message: Mapping[str, Any], now: datetime) -> Account | None:
+    account = accounts.read_account(message["username_key"])
+    came_to_be = (
+        account is not None
+        and account.account_id == message["account_id"]
+        and all((getattr(account, name) or 0) >= value for name, value in message["proof"].items())
+    )
+    if came_to_be:
+        return account
+    queued = datetime.fromtimestamp(message["queued_at"], UTC)
+    if now - queued < timedelta(seconds=_ACCOUNT_SECONDS):
+        raise Busy
+    return None
+
+
+def not_me_link(
+    account: Account,
+    recipient: str,
+    *,
+    restore: str | None = None,
+    restore_source: str | None = None,
+    now: datetime,
+) -> str:
+    """Make the link with which whoever reads this mail says that it wasn't them."""
+    lasts = timedelta(days=policy.NOT_ME_LINK_DAYS)
+    token = new_link(
+        links.NOT_ME,
+        account,
+        recipient,
+        lasts=lasts,
+        restore=restore,
+        restore_source=restore_source,
+        now=now,
+    )
+    return link("not-me", token)
+
+
+def link(page: str, token: str) -> str:
+    """Return a mailed link: from configuration, never from a request's headers."""
+    return f"{settings.portal_url()}{page}?token={token}"
+
+
+def new_link(
+    kind: str,
+    account: Account,
+    email: str,
+    *,
+    lasts: timedelta,
+    restore: str | None = None,
+    restore_source: str | None = None,
+    now: datetime,
+) -> str:
+    """Make a mailed link's token; only its keyed hash is kept."""
+    token = crypto.new_token()
+    links.issue(
+        links.Link(
+            link_hash=aws.keyring().hash("link", token),
+            kind=kind,
+            username_key=account.username_key,
+            account_id=account.account_id,
+            link_generation=account.link_generation,
+            email=email,
+            restore=restore,
+            restore_source=restore_source,
+            created_at=int(now.timestamp()),
+            expires_at=int((now + lasts).timestamp()),
+            used_at=None,
+        )
+    )
+    return token
 
 
 # --- account created ----------------------------------------------------------
@@ -126,7 +291,11 @@ def mail_account_created(
                 account.email,
                 "account-created",
                 languages=languages_of(guardian),
-                data={"name": guardian.given_name, "username": account.username},
+                data={
+                    "name": guardian.given_name,
+                    "username": account.username,
+                    "not_me": not_me_link(account, account.email, now=now),
+                },
             )
 
 

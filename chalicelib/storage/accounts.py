@@ -5,18 +5,21 @@ an older generation is dead) and the guardian's account. Every race is closed by
 write; each says which one.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, UpdateError
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import errors, settings
-from chalicelib.storage import tables
+from chalicelib.storage import counters, links, locks, tables
 
 ISSUED, USED, REVOKED = "issued", "used", "revoked"
 # Never stored: an issued key is expired by its time alone.
@@ -72,6 +75,16 @@ class _AccountsByAddress(GlobalSecondaryIndex["_Account"]):  # type: ignore[no-u
     address_hash = UnicodeAttribute(hash_key=True)
 
 
+class _AccountsByLock(GlobalSecondaryIndex["_Account"]):  # type: ignore[no-untyped-call]
+    """Only locked accounts, by the hour their lockout ends."""
+
+    class Meta:
+        index_name = "by-lock"
+        projection = KeysOnlyProjection()
+
+    lock_bucket = UnicodeAttribute(hash_key=True)
+
+
 class _Account(Model):
     class Meta(_Meta):
         table_name = settings.name("accounts")
@@ -90,7 +103,19 @@ class _Account(Model):
     created_at = NumberAttribute()
     last_sign_in = NumberAttribute(null=True)
     failures = NumberAttribute(default=0)
+    # Moved on by whatever ends open links: a use, a new password, another address or state.
+    link_generation = NumberAttribute(default=0)
+    # Moved on by a new password; known devices are bound to it.
+    password_generation = NumberAttribute(default=0)
+    # The one link that may confirm an address: the newest.
+    pending_link = UnicodeAttribute(null=True)
+    # "This wasn't me" links made up to then are over.
+    not_me_after = NumberAttribute(null=True)
+    # What became of mails to the address, where the guardian sees it.
+    mail_state = UnicodeAttribute(null=True)
+    lock_bucket = UnicodeAttribute(null=True)
     by_address = _AccountsByAddress()
+    by_lock = _AccountsByLock()
 
 
 class _SessionsByAccount(GlobalSecondaryIndex["_Session"]):  # type: ignore[no-untyped-call]
@@ -169,6 +194,11 @@ class Account:
     created_at: int
     last_sign_in: int | None
     failures: int
+    link_generation: int
+    password_generation: int
+    pending_link: str | None
+    not_me_after: int | None
+    mail_state: str | None
 
 
 @dataclass(frozen=True)
@@ -182,6 +212,7 @@ class Session:
     session_generation: int
     created_at: int
     last_seen: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -364,10 +395,17 @@ def set_state(account: Account, state: str) -> None:
     Raises:
         NoSuchAccount: the account is gone.
     """
-    actions: list[Action] = [_Account.state.set(state)]
+    actions: list[Action] = [_Account.state.set(state), _Account.link_generation.add(1)]
     if state != ACTIVE:
         actions.append(_Account.session_generation.add(1))
     _update_account(account, actions)
+
+
+def set_mail_state(account: Account, state: str | None) -> None:
+    """Note on an account what became of mails to its address; None forgets it."""
+    change = _Account.mail_state.remove() if state is None else _Account.mail_state.set(state)
+    with contextlib.suppress(errors.NoSuchAccount):
+        _update_account(account, [change])
 
 
 def end_account_sessions(account: Account) -> None:
@@ -415,6 +453,10 @@ class AccountChanged(Exception):
     """The account isn't any more what the password was checked against; judge it anew."""
 
 
+class AddressLocked(Exception):
+    """The account's address is locked out of signing in."""
+
+
 def begin_session(
     session_hash: str,
     account: Account,
@@ -422,19 +464,24 @@ def begin_session(
     device: str,
     rehashed: str | None,
     purge_at: int,
+    unlocked: Sequence[tuple[str, str]],
     now: datetime,
 ) -> None:
     """Make a session and note the sign-in on the account: one transaction.
 
     Closes the race with a reset, a disabling or a deletion meanwhile: the account must still be active,
-    with the password that was checked.
+    with the password that was checked. None of the counters in `unlocked` (address hash and district
+    day) may be locked: the counter decides, not its copy on the account.
 
     Raises:
-        AccountChanged: it isn't.
+        AddressLocked: one of them is.
+        AccountChanged: the account isn't what it was.
     """
     at = int(now.timestamp())
 
     def write(transaction: TransactWrite) -> None:
+        for address_hash, day in unlocked:
+            counters.require_unlocked(transaction, address_hash, day=day, now=now)
         transaction.save(
             _Session(
                 session_hash,
@@ -464,6 +511,8 @@ def begin_session(
     try:
         tables.transact(write)
     except tables.ConditionFailed as error:
+        if min(error.failed) < len(unlocked):
+            raise AddressLocked from error
         raise AccountChanged from error
 
 
@@ -526,6 +575,243 @@ def all_ended_at() -> int:
         return int(_Session.get(_ALL, consistent_read=True).created_at)
     except _Session.DoesNotExist:
         return 0
+
+
+# --- new passwords, addresses, and links that make them ----------------------------
+
+
+def change_password(account: Account, password_hash: str, *, keep_session: str) -> None:
+    """Set a new password; every session but `keep_session` ends, and so does every open link.
+
+    Closes the race with another change meanwhile: the old password must still be the one checked.
+
+    Raises:
+        AccountChanged: it isn't.
+    """
+
+    def write(transaction: TransactWrite) -> None:
+        _keep(transaction, account, keep_session)
+        transaction.update(
+            _Account(account.username_key),
+            actions=_new_password(password_hash),
+            condition=_unchanged(account) & (_Account.password_hash == account.password_hash),
+        )
+
+    _transact_or_changed(write)
+
+
+def reset_password(
+    account: Account, password_hash: str, link: links.Link, *, now: datetime
+) -> None:
+    """Set a new password by a mailed link, which is used up: one transaction.
+
+    Closes the race of one link used at once with different passwords, and of two links: the first use
+    moves `link_generation` on, which ends every other.
+
+    Raises:
+        AccountChanged: the link is used, or was ended by another use or a change.
+    """
+
+    def write(transaction: TransactWrite) -> None:
+        links.use(transaction, link, now=now)
+        transaction.update(
+            _Account(account.username_key),
+            actions=[*_new_password(password_hash), _Account.state.set(ACTIVE)],
+            condition=_unchanged(account)
+            & (_Account.link_generation == link.link_generation)
+            & _Account.state.is_in(ACTIVE, RESET_REQUIRED),
+        )
+
+    _transact_or_changed(write)
+
+
+def _new_password(password_hash: str) -> list[Action]:
+    return [
+        _Account.password_hash.set(password_hash),
+        _Account.session_generation.add(1),
+        _Account.link_generation.add(1),
+        _Account.password_generation.add(1),
+        _Account.pending_link.remove(),
+    ]
+
+
+def expect_link(account: Account, link_hash: str) -> bool:
+    """Make a link the only one that may confirm an address; False where others were ended since."""
+    try:
+        _Account(account.username_key).update(
+            actions=[_Account.pending_link.set(link_hash)],
+            condition=_unchanged(account) & (_Account.link_generation == account.link_generation),
+        )
+    except UpdateError as error:
+        if not tables.condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def confirm_address(
+    account: Account, email: str, address_hash: str, link: links.Link, *, now: datetime
+) -> None:
+    """Make a confirmed address the one on record, from now on the guardian's own: one transaction.
+
+    Raises:
+        AccountChanged: the link is used, replaced by a newer one, or ended by a change.
+    """
+
+    def write(transaction: TransactWrite) -> None:
+        links.use(transaction, link, now=now)
+        transaction.update(
+            _Account(account.username_key),
+            actions=[
+                _Account.email.set(email),
+                _Account.email_source.set(FROM_GUARDIAN),
+                _Account.address_hash.set(address_hash),
+                _Account.link_generation.add(1),
+                _Account.pending_link.remove(),
+                _Account.mail_state.remove(),
+            ],
+            condition=_unchanged(account)
+            & (_Account.link_generation == link.link_generation)
+            & (_Account.pending_link == link.link_hash),
+        )
+
+    _transact_or_changed(write)
+
+
+def take_back(
+    account: Account, link: links.Link, *, restored_hash: str | None, now: datetime
+) -> None:
+    """Do what a "this wasn't me" link can, in one transaction.
+
+    Sessions and links end, a new password is asked for, and the address that the mail told of is back.
+
+    Raises:
+        AccountChanged: the link is used, or the account changed meanwhile.
+    """
+    actions: list[Action] = [
+        _Account.session_generation.add(1),
+        _Account.link_generation.add(1),
+        _Account.password_generation.add(1),
+        _Account.pending_link.remove(),
+        _Account.not_me_after.set(int(now.timestamp())),
+    ]
+    if account.state == ACTIVE:
+        actions.append(_Account.state.set(RESET_REQUIRED))
+    if link.restore is not None and restored_hash is not None:
+        actions += [
+            _Account.email.set(link.restore),
+            _Account.email_source.set(link.restore_source or FROM_GUARDIAN),
+            _Account.address_hash.set(restored_hash),
+            _Account.mail_state.remove(),
+        ]
+
+    def write(transaction: TransactWrite) -> None:
+        links.use(transaction, link, now=now)
+        transaction.update(
+            _Account(account.username_key),
+            actions=actions,
+            condition=_unchanged(account)
+            & (_Account.link_generation == account.link_generation)
+            & (_Account.state == account.state),
+        )
+
+    _transact_or_changed(write)
+
+
+def end_other_sessions(account: Account, keep_session: str) -> None:
+    """End every session of an account but one, at once.
+
+    Raises:
+        AccountChanged: the account or the session changed meanwhile.
+    """
+
+    def write(transaction: TransactWrite) -> None:
+        _keep(transaction, account, keep_session)
+        transaction.update(
+            _Account(account.username_key),
+            actions=[_Account.session_generation.add(1)],
+            condition=_unchanged(account),
+        )
+
+    _transact_or_changed(write)
+
+
+def _keep(transaction: TransactWrite, account: Account, session_hash: str) -> None:
+    """Take one session along into the generation that ends all others."""
+    transaction.update(
+        _Session(session_hash),
+        actions=[_Session.session_generation.set(account.session_generation + 1)],
+        condition=_Session.session_hash.exists(),
+    )
+
+
+def _unchanged(account: Account) -> Condition:
+    unchanged: Condition = (_Account.account_id == account.account_id) & (
+        _Account.session_generation == account.session_generation
+    )
+    return unchanged
+
+
+def _transact_or_changed(write: Callable[[TransactWrite], None]) -> None:
+    try:
+        tables.transact(write)
+    except tables.ConditionFailed as error:
+        raise AccountChanged from error
+
+
+def open_sessions(account: Account) -> list[Session]:
+    """Return an account's sessions that its generation doesn't end, oldest first."""
+    found = _Session.batch_get(sessions_of(account.username_key), consistent_read=True)
+    sessions = [_session(item) for item in found if item.account_id == account.account_id]
+    current = [s for s in sessions if s.session_generation == account.session_generation]
+    return sorted(current, key=lambda one: (one.created_at, one.session_hash))
+
+
+# --- the copy of a lockout ----------------------------------------------------------
+
+
+def copy_lockout(
+    username_key: str, *, address_hash: str, day: str, until: datetime, now: datetime
+) -> None:
+    """Write a lockout onto an account, where admins look, while its counter is locked.
+
+    Closes the race with `unlock_account`: a late worker locks nothing that was unlocked.
+    """
+    ends = int(until.timestamp())
+
+    def write(transaction: TransactWrite) -> None:
+        counters.require_locked(transaction, address_hash, day=day, now=now)
+        transaction.update(
+            _Account(username_key),
+            actions=[
+                _Account.locked_until.set(ends),
+                _Account.lock_bucket.set(locks.bucket(ends, username_key)),
+            ],
+            condition=_Account.username_key.exists(),
+        )
+
+    with contextlib.suppress(tables.ConditionFailed):
+        tables.transact(write)
+
+
+def clear_lockout(account: Account) -> None:
+    """Take the copy of a lockout off an account."""
+    _update_account(account, [_Account.locked_until.remove(), _Account.lock_bucket.remove()])
+
+
+def unlock_due(bucket: str, *, now: datetime) -> Iterator[str]:
+    """Unlock the accounts of a bucket whose time has come, yielding each as it is done."""
+    for found in _Account.by_lock.query(bucket):
+        try:
+            _Account(found.username_key).update(
+                actions=[_Account.locked_until.remove(), _Account.lock_bucket.remove()],
+                condition=_Account.locked_until <= int(now.timestamp()),
+            )
+        except UpdateError as error:
+            if not tables.condition_failed(error):
+                raise
+        else:
+            yield found.username_key
 
 
 # --- for reads of several tables in one call (signed_in.py) ---------------------
@@ -593,6 +879,11 @@ def _account(item: _Account) -> Account:
         created_at=int(item.created_at),
         last_sign_in=_integer(item.last_sign_in),
         failures=int(item.failures),
+        link_generation=int(item.link_generation),
+        password_generation=int(item.password_generation),
+        pending_link=item.pending_link,
+        not_me_after=_integer(item.not_me_after),
+        mail_state=item.mail_state,
     )
 
 
@@ -605,6 +896,7 @@ def _session(item: _Session) -> Session:
         session_generation=int(item.session_generation or 0),
         created_at=int(item.created_at),
         last_seen=int(item.last_seen or item.created_at),
+        device=item.device or "",
     )
 
 

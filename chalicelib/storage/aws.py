@@ -129,6 +129,21 @@ def send_mail(*, recipient: str, subject: str, text: str, html: str) -> None:
     )
 
 
+def forget_suppressed(address: str) -> None:
+    """Take an address off SES's suppression list; one that isn't on it is fine.
+
+    Raises:
+        Unavailable: SES doesn't answer.
+    """
+    try:
+        _ses().delete_suppressed_destination(EmailAddress=address)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NotFoundException":
+            raise errors.Unavailable from error
+    except BotoCoreError as error:
+        raise errors.Unavailable from error
+
+
 def forget_keyring() -> None:
     """Read the hashing secret anew at the next question, as a new container would."""
     _Kept.keyring = None

@@ -4,6 +4,7 @@ An item is short-lived. `address_hash` holds the keyed hash of what is counted (
 number, a username, a form), `day` the district day or, where a window begins with its first try, `-`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, PutError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
+from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
 
 from chalicelib import settings
-from chalicelib.storage import tables
+from chalicelib.storage import locks, tables
 
 if TYPE_CHECKING:
     from pynamodb.expressions.update import Action
@@ -24,6 +27,16 @@ if TYPE_CHECKING:
 _KEEP_SECONDS = 2 * 86400
 # A window that ended is begun anew by a second write; others may begin it first.
 _ROUNDS = 4
+
+
+class _ByLock(GlobalSecondaryIndex["_Counter"]):  # type: ignore[no-untyped-call]
+    """Only locked counters, by the hour their lockout ends."""
+
+    class Meta:
+        index_name = "by-lock"
+        projection = KeysOnlyProjection()
+
+    lock_bucket = UnicodeAttribute(hash_key=True)
 
 
 class _Counter(Model):
@@ -40,6 +53,8 @@ class _Counter(Model):
     expires_at = NumberAttribute(null=True)
     purge_at = NumberAttribute(null=True)
     outcome = UnicodeAttribute(null=True)
+    lock_bucket = UnicodeAttribute(null=True)
+    by_lock = _ByLock()
 
 
 class Exhausted(Exception):
@@ -62,6 +77,7 @@ class Counted:
     day: str
     part: str | None
     expires_at: int
+    tries: int
 
 
 def count(
@@ -100,7 +116,7 @@ def count(
             if not tables.condition_failed(error):
                 raise
         else:
-            return Counted(counter, day, part, int(item.expires_at or until))
+            return Counted(counter, day, part, int(item.expires_at or until), int(item.tries or 0))
         item = _read(counter, day)
         if item.expires_at is not None and int(item.expires_at) > at:
             break
@@ -202,3 +218,80 @@ def tries(counter: str, *, day: str, now: datetime) -> int:
     if item.expires_at is None or int(item.expires_at) <= int(now.timestamp()):
         return 0
     return int(item.tries or 0)
+
+
+def clear(counter: str, *, day: str) -> None:
+    """Forget a counter: the next try is the first."""
+    _Counter(counter, day).delete()
+
+
+# --- lockouts -----------------------------------------------------------------
+
+
+def lock(address_hash: str, *, day: str, until: datetime, now: datetime) -> bool:
+    """Lock an address's counter, and return whether this call did it.
+
+    Closes the race of many sixth tries at once: exactly one finds the counter unlocked.
+    """
+    at, ends = int(now.timestamp()), int(until.timestamp())
+    try:
+        _Counter(address_hash, day).update(
+            actions=[
+                _Counter.locked_until.set(ends),
+                _Counter.lock_bucket.set(locks.bucket(ends, address_hash)),
+            ],
+            condition=_Counter.locked_until.does_not_exist() | (_Counter.locked_until <= at),
+        )
+    except UpdateError as error:
+        if not tables.condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def locked_until(address_hashes: list[str], *, day: str, now: datetime) -> datetime | None:
+    """Return until when an address is locked (a hash for each live secret), read consistently."""
+    keys = [(address_hash, day) for address_hash in address_hashes]
+    ends = [
+        int(item.locked_until)
+        for item in _Counter.batch_get(keys, consistent_read=True)
+        if item.locked_until is not None and int(item.locked_until) > int(now.timestamp())
+    ]
+    return datetime.fromtimestamp(max(ends), UTC) if ends else None
+
+
+def require_unlocked(
+    transaction: TransactWrite, address_hash: str, *, day: str, now: datetime
+) -> None:
+    """Add to a transaction the condition that an address isn't locked."""
+    transaction.condition_check(
+        _Counter,
+        address_hash,
+        day,
+        condition=_Counter.locked_until.does_not_exist()
+        | (_Counter.locked_until <= int(now.timestamp())),
+    )
+
+
+def require_locked(
+    transaction: TransactWrite, address_hash: str, *, day: str, now: datetime
+) -> None:
+    """Add to a transaction the condition that an address is still locked."""
+    transaction.condition_check(
+        _Counter, address_hash, day, condition=_Counter.locked_until > int(now.timestamp())
+    )
+
+
+def unlock_due(bucket: str, *, now: datetime) -> Iterator[str]:
+    """Unlock the counters of a bucket whose time has come, yielding each as it is done."""
+    for found in _Counter.by_lock.query(bucket):
+        try:
+            _Counter(found.address_hash, found.day).update(
+                actions=[_Counter.locked_until.remove(), _Counter.lock_bucket.remove()],
+                condition=_Counter.locked_until <= int(now.timestamp()),
+            )
+        except UpdateError as error:
+            if not tables.condition_failed(error):
+                raise
+        else:
+            yield found.address_hash

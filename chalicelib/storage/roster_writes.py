@@ -74,6 +74,8 @@ class _AccountAddress(Model):
     email = UnicodeAttribute(null=True)
     email_source = UnicodeAttribute()
     address_hash = UnicodeAttribute(null=True)
+    link_generation = NumberAttribute(null=True)
+    mail_state = UnicodeAttribute(null=True)
 
 
 @dataclass(frozen=True)
@@ -223,11 +225,18 @@ def _account(username_key: str) -> _AccountAddress | None:
 
 
 def _new_address(move: GuardianMove) -> list[Any]:
+    # Open links went to the old address, and so did what bounced.
+    ended = [_AccountAddress.link_generation.add(1), _AccountAddress.mail_state.remove()]
     if move.email is None or move.address_hash is None:
-        return [_AccountAddress.email.remove(), _AccountAddress.address_hash.remove()]
+        return [
+            _AccountAddress.email.remove(),
+            _AccountAddress.address_hash.remove(),
+            *ended,
+        ]
     return [
         _AccountAddress.email.set(move.email),
         _AccountAddress.address_hash.set(move.address_hash),
+        *ended,
     ]
 
 

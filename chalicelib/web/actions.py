@@ -6,13 +6,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from chalicelib import errors, texts
-from chalicelib.domain import accounts, activation, family, repeats
+from chalicelib.domain import accounts, activation, family, recovery, repeats
 from chalicelib.errors import FieldError
-from chalicelib.storage import district
-from chalicelib.storage.accounts import Session
 from chalicelib.storage.values import AttendanceEvent, SchoolClass, StudentSummary
 from chalicelib.web.call import Call
-from chalicelib.web.http import Answer, form, iso, set_cookie
+from chalicelib.web.forms import fields_page, password_rules, required, session_shown, session_times
+from chalicelib.web.http import YEAR, Answer, form, iso, set_cookie
 
 _NUMBER, _LAST4 = re.compile(r"[0-9]{1,20}\Z"), re.compile(r"[0-9]{4}\Z")
 # A path of ours: no scheme, no host, no backslash, nothing encoded that could become one.
@@ -28,7 +27,7 @@ def activation_key(call: Call) -> Answer:
     """Request a Parent Portal Activation Key (guide, part 1)."""
     if call.method == "GET":
         page = "activation-key-done" if "done" in call.query else "activation-key"
-        return _fields(page, "student_number", "ssn_last4")
+        return fields_page(page, "student_number", "ssn_last4")
     number, last4 = _number_and_last4(call)
     shown = repeats.once(
         "activation-key",
@@ -69,8 +68,8 @@ def _number_and_last4(call: Call) -> tuple[str, str]:
 def activate(call: Call) -> Answer:
     """New User?: enter the activation key (guide, part 2); consumes nothing."""
     if call.method == "GET":
-        return _fields("activate", "activation_key")
-    key = _required(call, "activation_key")["activation_key"]
+        return fields_page("activate", "activation_key")
+    key = required(call, "activation_key")["activation_key"]
 
     def check() -> list[str]:
         return activation.check_key(key, ip=call.ip, now=call.now)
@@ -81,7 +80,7 @@ def activate(call: Call) -> Answer:
     return Answer(
         {"status": "valid", "students": students},
         page="create-account",
-        data={"activation_key": key, "students": students, "rules": _rules()},
+        data={"activation_key": key, "students": students, "rules": password_rules()},
     )
 
 
@@ -90,7 +89,7 @@ def _create_account_again(call: Call, refusal: errors.Refusal) -> tuple[str, Map
     key = call.fields.get("activation_key")
     if not isinstance(key, str) or refusal.code == errors.ActivationKeyInvalid.code:
         return "activate", {}
-    return "create-account", {"activation_key": key, "students": [], "rules": _rules()}
+    return "create-account", {"activation_key": key, "students": [], "rules": password_rules()}
 
 
 @form(_create_account_again)
@@ -115,15 +114,6 @@ def create_account(call: Call) -> Answer:
     return Answer({"username": username}, status=201, location="sign-in?note=account-created")
 
 
-def _rules() -> dict[str, object]:
-    preferences = district.preferences()
-    return {
-        "min_length": preferences.password_min_length,
-        "strong": preferences.strong_password,
-        "reject_common": preferences.reject_common_passwords,
-    }
-
-
 # --- signing in and out -------------------------------------------------------
 
 
@@ -142,14 +132,14 @@ def sign_in(call: Call) -> Answer:
         }
         body = {"fields": ["username", "password"]}
         return Answer(body, page="sign-in", data=data)
-    fields = _required(call, "username", "password")
+    fields = required(call, "username", "password")
 
     def check() -> accounts.SignedIn:
         return accounts.sign_in(
             fields["username"],
             fields["password"],
             ip=call.ip,
-            device=call.device,
+            device=accounts.Device(call.device, call.cookie),
             carried=call.cookie("session"),
             now=call.now,
         )
@@ -169,6 +159,7 @@ def sign_in(call: Call) -> Answer:
         cookies=(
             set_cookie("session", signed_in.token, seconds=signed_in.lasts_seconds),
             set_cookie("arrived", f"{signed_in.failed_since}.{seconds}", seconds=60),
+            set_cookie(*signed_in.device_cookie, seconds=YEAR),
         ),
     )
 
@@ -204,7 +195,9 @@ def home(call: Call) -> Answer:
         data={
             "students": students,
             "today": today,
-            "session": _session_shown(call, seen.session),
+            "session": session_shown(call, seen.session),
+            "email": seen.account.email,
+            "mail_state": recovery.mail_state(seen.account),
             **_arrival(call),
         },
         cookies=(set_cookie("arrived", "", seconds=0),) if call.cookie("arrived") else (),
@@ -220,7 +213,7 @@ def students(call: Call) -> Answer:
     return Answer(
         listed,
         page="students",
-        data={"students": listed, "session": _session_shown(call, seen.session)},
+        data={"students": listed, "session": session_shown(call, seen.session)},
         language=_language(seen),
         signed_in=True,
     )
@@ -234,23 +227,13 @@ def session(call: Call) -> Answer:
         return Answer(status=204, location="session?done")
     current = accounts.look_at_session(token, now=call.now)
     accounts.require_account(current)
-    times = _session(current)
+    times = session_times(current)
     return Answer(
         times,
         page="session",
-        data={**times, "session": _session_shown(call, current)},
+        data={**times, "session": session_shown(call, current)},
         signed_in=True,
     )
-
-
-def _session(current: Session) -> dict[str, object]:
-    times = accounts.session_times(current)
-    return {"idle_until": iso(times.idle_until), "ends_at": iso(times.ends_at)}
-
-
-def _session_shown(call: Call, current: Session) -> dict[str, object]:
-    """Return the session's times for a page, with our clock beside them: a phone's may be wrong."""
-    return {**_session(current), "now": iso(call.now)}
 
 
 def _arrival(call: Call) -> dict[str, object]:
@@ -363,19 +346,3 @@ def problem(call: Call) -> Answer:
 def not_found(_: Call) -> Answer:
     """An unknown path, in the same form as every other refusal."""
     raise errors.NotFound
-
-
-# --- helpers ------------------------------------------------------------------
-
-
-def _fields(page: str, *names: str) -> Answer:
-    """A form: a browser gets the page, a client the names of its fields."""
-    return Answer({"fields": list(names)}, page=page)
-
-
-def _required(call: Call, *names: str) -> dict[str, str]:
-    values = dict(zip(names, call.texts(*names), strict=True))
-    faults = [FieldError(name, "required") for name, value in values.items() if not value.strip()]
-    if faults:
-        raise errors.Invalid(errors=faults)
-    return values

@@ -41,6 +41,7 @@ class Call:
     language_chosen: bool
     language_asked: str | None
     now: datetime
+    request_id: str
     path_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -118,6 +119,7 @@ def outline(request: Request, now: datetime) -> Call:
         language_chosen=chosen is not None,
         language_asked=asked if request.method == "GET" else None,
         now=now,
+        request_id=str(request.context.get("requestId", "")),
         path_parameters={k: str(v) for k, v in (request.uri_params or {}).items()},
     )
 

@@ -27,7 +27,7 @@ BODY_TYPES = ["*/*"]
 
 HTML, PLAIN_JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 PROBLEM = "application/problem+json; charset=utf-8"
-_YEAR = 31_536_000
+YEAR = 31_536_000
 # What is wrong with the request as such gets a page of its own, everything else the form again.
 _NO_FORM = (
     errors.Malformed,
@@ -111,7 +111,7 @@ def _answered(request: Request, call: Call, action: Action) -> Response:
 def _said(call: Call, said: Answer) -> Response:
     cookies = list(said.cookies)
     if call.language_asked:
-        cookies.append(set_cookie("lang", call.language_asked, seconds=_YEAR))
+        cookies.append(set_cookie("lang", call.language_asked, seconds=YEAR))
     if said.text is not None:
         return _response(said.text[1], said.status, said.text[0], said.headers, cookies)
     if call.wants_json or (said.page is None and said.location is None):
@@ -307,7 +307,7 @@ def security_headers() -> dict[str, str]:
     )
     return {
         "Content-Security-Policy": "; ".join(policy),
-        "Strict-Transport-Security": f"max-age={_YEAR}; includeSubDomains",
+        "Strict-Transport-Security": f"max-age={YEAR}; includeSubDomains",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "strict-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",

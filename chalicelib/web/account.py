@@ -1,0 +1,95 @@
+"""The guardian's own account as actions: password, address on record, open sessions."""
+
+from collections.abc import Mapping
+
+from chalicelib import errors
+from chalicelib.domain import accounts, recovery, repeats
+from chalicelib.storage.accounts import Account, Session
+from chalicelib.web.call import Call
+from chalicelib.web.forms import password_rules, required, session_shown
+from chalicelib.web.http import Answer, form, iso
+
+_NOTES = ("password-changed", "email-sent", "sessions-ended")
+
+
+def account(call: Call) -> Answer:
+    """Username, address on record and open sessions."""
+    session, own = accounts.current(call.cookie("session"), now=call.now)
+    body = _body(session, own, call)
+    return Answer(body, page="account", data=_shown(body, session, own, call), signed_in=True)
+
+
+def _body(session: Session, own: Account, call: Call) -> dict[str, object]:
+    return {
+        "username": own.username,
+        "email": own.email,
+        "sessions": [
+            {
+                "current": one.session_hash == session.session_hash,
+                "created_at": iso(accounts.instant(one.created_at)),
+                "last_seen": iso(accounts.instant(one.last_seen)),
+                "device": one.device or None,
+            }
+            for one in accounts.open_sessions(own, now=call.now)
+        ],
+    }
+
+
+def _shown(
+    body: Mapping[str, object], session: Session, own: Account, call: Call
+) -> dict[str, object]:
+    note = call.query.get("note")
+    return {
+        **body,
+        "mail_state": recovery.mail_state(own),
+        "rules": password_rules(),
+        "note": note if note in _NOTES else None,
+        "session": session_shown(call, session),
+        "signed_in": True,
+    }
+
+
+def _again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
+    session, own = accounts.current(call.cookie("session"), now=call.now)
+    return "account", _shown(_body(session, own, call), session, own, call)
+
+
+@form(_again)
+def account_password(call: Call) -> Answer:
+    """Change the password; other sessions end."""
+    session, own = accounts.current(call.cookie("session"), now=call.now)
+    fields = required(call, "current_password", "password", "verify_password")
+    accounts.change_password(
+        session,
+        own,
+        fields["current_password"],
+        fields["password"],
+        fields["verify_password"],
+        ip=call.ip,
+        now=call.now,
+    )
+    return Answer({"status": "ok"}, location="account?note=password-changed")
+
+
+@form(_again)
+def account_email(call: Call) -> Answer:
+    """Ask for another address on record; it counts once its link is opened."""
+    _, own = accounts.current(call.cookie("session"), now=call.now)
+    fields = required(call, "current_password", "email")
+
+    def ask() -> None:
+        accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
+        recovery.ask_for_address(own, fields["email"], now=call.now)
+
+    repeats.once("account/email", call.form_id, fields, first=ask, again=lambda: None, now=call.now)
+    return Answer({"status": "accepted"}, status=202, location="account?note=email-sent")
+
+
+@form(_again)
+def account_sessions_end(call: Call) -> Answer:
+    """End every other session."""
+    session, own = accounts.current(call.cookie("session"), now=call.now)
+    current_password = required(call, "current_password")["current_password"]
+    accounts.prove(own, current_password, ip=call.ip, now=call.now)
+    accounts.end_other_sessions(session, own)
+    return Answer(status=204, location="account?note=sessions-ended")

@@ -1,0 +1,48 @@
+"""What several actions need of a form or a signed-in page."""
+
+from chalicelib import errors
+from chalicelib.domain import accounts
+from chalicelib.errors import FieldError
+from chalicelib.storage import district
+from chalicelib.storage.accounts import Session
+from chalicelib.web.call import Call
+from chalicelib.web.http import Answer, iso
+
+
+def fields_page(page: str, *names: str) -> Answer:
+    """Answer the GET of a form: a browser gets the page, a client the names of its fields."""
+    return Answer({"fields": list(names)}, page=page)
+
+
+def required(call: Call, *names: str) -> dict[str, str]:
+    """Return fields as text; every one that is missing or no text is named at once.
+
+    Raises:
+        Invalid: codes `format` and `required`.
+    """
+    values = dict(zip(names, call.texts(*names), strict=True))
+    faults = [FieldError(name, "required") for name, value in values.items() if not value.strip()]
+    if faults:
+        raise errors.Invalid(errors=faults)
+    return values
+
+
+def password_rules() -> dict[str, object]:
+    """Return the rules for a new password, as pages list them."""
+    preferences = district.preferences()
+    return {
+        "min_length": preferences.password_min_length,
+        "strong": preferences.strong_password,
+        "reject_common": preferences.reject_common_passwords,
+    }
+
+
+def session_times(current: Session) -> dict[str, object]:
+    """Return when a session ends, as answers show it."""
+    times = accounts.session_times(current)
+    return {"idle_until": iso(times.idle_until), "ends_at": iso(times.ends_at)}
+
+
+def session_shown(call: Call, current: Session) -> dict[str, object]:
+    """Return the session's times for a page, with our clock beside them: a phone's may be wrong."""
+    return {**session_times(current), "now": iso(call.now)}
