@@ -175,6 +175,23 @@ def _sent() -> list[SentMail]:
     ]
 
 
+def run_schedule(name: str) -> None:
+    """Run a scheduled function as its rule does."""
+    event = {
+        "version": "0",
+        "id": "e1",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": aws_stage.ACCOUNT,
+        "time": "2026-03-02T15:00:00Z",
+        "region": aws_stage.REGION,
+        "resources": [],
+        "detail": {},
+    }
+    context = LambdaContext(name, 128, max_runtime_ms=300_000)
+    getattr(importlib.import_module("app"), name)(event, context)
+
+
 @pytest.fixture
 def aws_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """Give the list of every AWS call from now on: service, operation, and the table or queue."""
