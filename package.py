@@ -45,6 +45,7 @@ ALARM_EVENTS: Mapping[str, str] = {
     "import-dead": "An import stopped after many failures; docs/operations.md, 'Dead letters'.",
     "roster-stale": "No roster was applied for 48 hours; docs/operations.md, 'Roster is stale'.",
     "preference-invalid": "A row of the table preferences is not valid, so the default counts.",
+    "not-me": "A guardian says that somebody else used their account; docs/operations.md, 'Not me'.",
     "screen-misses-exhausted": "Too many misses today: keys are mailed only, until midnight.",
 }
 

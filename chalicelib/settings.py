@@ -32,6 +32,11 @@ def mail_from() -> str:
     return os.environ["MAIL_FROM"]
 
 
+def mail_configuration_set() -> str:
+    """Return the SES configuration set of every mail: through it SES tells what became of them."""
+    return os.environ["MAIL_CONFIGURATION_SET"]
+
+
 def mail_queue_url() -> str:
     """Return the URL of the queue that `send_mail` consumes."""
     return os.environ["MAIL_QUEUE_URL"]

@@ -72,7 +72,7 @@ def create_tables(dynamodb: Any, *, stage: str = "local") -> list[str]:
 
 
 def create_stage(*, stage: str = "local") -> AwsStage:
-    """Create tables, queues, bucket, secret and sender of a stage."""
+    """Create tables, queues, bucket, secret, sender and its configuration set of a stage."""
     create_tables(client("dynamodb"), stage=stage)
     sqs = client("sqs")
     urls = {
@@ -87,12 +87,17 @@ def create_stage(*, stage: str = "local") -> AwsStage:
     secrets_manager = client("secretsmanager")
     made = secrets_manager.get_random_password(PasswordLength=64, ExcludePunctuation=True)
     secrets_manager.create_secret(Name=secret, SecretString=made["RandomPassword"])
+    (sends_with,) = (
+        p["Name"] for p in resources("AWS::SES::ConfigurationSet", stage=stage).values()
+    )
     client("sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
+    client("sesv2").create_configuration_set(ConfigurationSetName=sends_with)
     return AwsStage(
         environment={
             "STAGE": stage,
             "PORTAL_URL": PORTAL_URL,
             "MAIL_FROM": MAIL_FROM,
+            "MAIL_CONFIGURATION_SET": sends_with,
             "MAIL_QUEUE_URL": urls["MailQueue"],
             "IMPORT_QUEUE_URL": urls["ImportQueue"],
             "ROSTER_BUCKET": bucket,

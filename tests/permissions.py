@@ -81,6 +81,8 @@ def _wanted(service: str, operation: str, params: dict[str, Any]) -> Iterator[tu
         yield operation, body["SecretId"]
     else:
         yield operation, "*"
+        if "ConfigurationSetName" in body:
+            yield operation, f"configuration-set/{body['ConfigurationSetName']}"
 
 
 def _wanted_of_dynamodb(operation: str, body: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -133,6 +135,9 @@ def _covers(pattern: Any, resource: str) -> bool:
             if found[1] == "RosterBucket":
                 return resource.startswith(found[2].removesuffix("*"))
             return resource == f"{_name(found[1])}/{found[2]}"
+        case {"Fn::Sub": str(text)} if ":configuration-set/" in text:
+            named = text.rpartition(":")[2].replace("${Stage}", "local")
+            return resource == named
         case _:
             # A sender's identity: the recorder sees no name for it.
             return resource == "*"

@@ -22,7 +22,9 @@ STAGE = "prod"
 
 FUNCTIONS = {
     *("api_handler", "send_mail", "import_roster", "continue_import", "check_imports"),
+    *("reset_lockouts", "record_mail_event"),
     *("find_guardian", "issue_activation_key", "revoke_activation_key"),
+    *("unlock_account", "send_password_reset", "require_password_reset", "clear_mail_state"),
     *("disable_account", "enable_account", "delete_account", "end_sessions"),
     *("approve_import", "show_preferences", "set_preferences"),
 }
@@ -34,7 +36,10 @@ TABLES = {
 DYING = {"activation-keys", "recovery-counters", "sessions"}
 NEEDS_NO_SECRET = {
     *("import_roster", "check_imports", "approve_import", "show_preferences", "set_preferences"),
+    *("reset_lockouts", "send_password_reset", "require_password_reset"),
 }
+# Of these AWS lets a policy name no resource (Service Authorization Reference).
+NO_RESOURCE = {"ses:DeleteSuppressedDestination"}
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +121,7 @@ def test_functions_bear_the_contracts_names(template):
 def test_bucket_topic_and_tables_bear_the_contracts_names(template):
     resources = template["Resources"]
     (bucket,) = of_type(resources, "AWS::S3::Bucket").values()
-    (topic,) = of_type(resources, "AWS::SNS::Topic").values()
+    topic = resources["AlarmTopic"]
     tables = of_type(resources, "AWS::DynamoDB::Table").values()
     assert plain(bucket["Properties"]["BucketName"]) == "parent-portal-prod-roster-<AWS::AccountId>"
     assert plain(topic["Properties"]["TopicName"]) == "parent-portal-prod-alarms"
@@ -168,7 +173,7 @@ def test_each_queue_is_encrypted_and_what_fails_is_kept_for_14_days(template):
     queues = of_type(template["Resources"], "AWS::SQS::Queue")
     assert set(queues) == {
         *("MailQueue", "MailDeadLetters", "ImportQueue", "ImportDeadLetters"),
-        "UploadDeadLetters",
+        *("UploadDeadLetters", "MailEventDeadLetters"),
     }
     for name, queue in queues.items():
         properties = plain(queue["Properties"])
@@ -224,13 +229,15 @@ def test_no_version_of_an_upload_outlives_its_time(template):
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
 
 
-def test_alarms_are_encrypted_with_a_key_that_cloudwatch_may_use(template):
-    (topic,) = of_type(template["Resources"], "AWS::SNS::Topic").values()
-    assert topic["Properties"]["KmsMasterKeyId"] == {"Ref": "AlarmKey"}
-    key = template["Resources"]["AlarmKey"]["Properties"]
+def test_topics_are_encrypted_with_a_key_that_cloudwatch_and_ses_may_use(template):
+    topics = of_type(template["Resources"], "AWS::SNS::Topic")
+    assert set(topics) == {"AlarmTopic", "MailEvents"}
+    for topic in topics.values():
+        assert topic["Properties"]["KmsMasterKeyId"] == {"Ref": "TopicKey"}
+    key = template["Resources"]["TopicKey"]["Properties"]
     assert key["EnableKeyRotation"] is True
-    users = [one["Principal"].get("Service") for one in key["KeyPolicy"]["Statement"]]
-    assert "cloudwatch.amazonaws.com" in users
+    users = {one["Principal"].get("Service") for one in key["KeyPolicy"]["Statement"]}
+    assert users == {None, "cloudwatch.amazonaws.com", "ses.amazonaws.com"}
 
 
 def test_a_domain_of_the_district_speaks_tls_1_2_or_newer(template):
@@ -258,6 +265,9 @@ def test_a_function_may_do_named_things_to_named_things(template, function):
         assert not {"NotAction", "NotResource"} & set(statement)
         for action in statement["Action"]:
             assert re.fullmatch(r"[a-z0-9-]+:[A-Za-z0-9]+", action), action
+        if set(statement["Action"]) <= NO_RESOURCE:
+            assert statement["Condition"] == {"StringEquals": {"ses:ApiVersion": "2"}}
+            continue
         for resource in statement["Resource"]:
             # A `*` may stand at the end only: a prefix of objects, the streams of a log group.
             assert re.fullmatch(r"[^*]{12,}(/|:)\*|[^*]+", resource), resource
@@ -313,6 +323,8 @@ def test_functions_are_called_by_their_own_api_rule_and_schedule_only(in_aws):
         "<APIHandler>": {"apigateway.amazonaws.com"},
         "<ImportRoster>": {"events.amazonaws.com"},
         "<CheckImports>": {"events.amazonaws.com"},
+        "<ResetLockouts>": {"events.amazonaws.com"},
+        "<RecordMailEvent>": {"sns.amazonaws.com"},
     }
 
 
@@ -351,6 +363,102 @@ def test_only_uploads_into_our_bucket_start_an_import(in_aws):
     }
 
 
+# --- S96: what becomes of mails -------------------------------------------------------
+
+
+def test_every_mail_is_sent_with_the_set_of_its_stage(template):
+    named = plain(template["Resources"]["MailConfigurationSet"]["Properties"])
+    assert named["Name"] == "parent-portal-prod"
+    assert named["SuppressionOptions"] == {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}
+    assert "TrackingOptions" not in named
+    variables = plain(template["Globals"]["Function"]["Environment"]["Variables"])
+    assert variables["MAIL_CONFIGURATION_SET"] == "<MailConfigurationSet>"
+
+
+def test_ses_tells_of_deliveries_bounces_and_complaints_and_watches_no_reader(template):
+    told = plain(template["Resources"]["MailEventDestination"]["Properties"])
+    assert told["ConfigurationSetName"] == "<MailConfigurationSet>"
+    event = told["EventDestination"]
+    assert event["Enabled"] is True
+    assert set(event["MatchingEventTypes"]) == {"delivery", "bounce", "complaint"}
+    assert event["SnsDestination"] == {"TopicARN": "<MailEvents>"}
+
+
+def test_only_ses_of_this_account_and_set_may_publish_mail_events(template):
+    policy = plain(template["Resources"]["MailEventsPolicy"]["Properties"])
+    assert policy["Topics"] == ["<MailEvents>"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "ses.amazonaws.com"}
+    assert statement["Action"] == "sns:Publish"
+    conditions = statement["Condition"]["StringEquals"]
+    assert conditions["aws:SourceAccount"] == "<AWS::AccountId>"
+    assert conditions["aws:SourceArn"].endswith(
+        ":<AWS::AccountId>:configuration-set/parent-portal-prod"
+    )
+
+
+def test_only_the_topic_of_this_stage_calls_record_mail_event(in_aws):
+    permissions = of_type(in_aws, "AWS::Lambda::Permission").values()
+    (allowed,) = (p for p in permissions if p["Properties"]["Principal"] == "sns.amazonaws.com")
+    assert plain(allowed["Properties"]["SourceArn"]) == "<MailEvents>"
+    subscriptions = of_type(in_aws, "AWS::SNS::Subscription").values()
+    (subscribed,) = (
+        plain(one["Properties"])
+        for one in subscriptions
+        if one["Properties"]["Protocol"] != "email"
+    )
+    assert (subscribed["Protocol"], subscribed["TopicArn"]) == ("lambda", "<MailEvents>")
+    assert subscribed["Endpoint"] == "<RecordMailEvent.Arn>"
+
+
+def test_a_mail_event_that_fails_is_kept(in_aws):
+    kept = "<MailEventDeadLetters.Arn>"
+    function = plain(in_aws["RecordMailEvent"]["Properties"])
+    assert function["DeadLetterConfig"]["TargetArn"] == kept
+    subscriptions = of_type(in_aws, "AWS::SNS::Subscription").values()
+    (subscribed,) = (
+        plain(one["Properties"])
+        for one in subscriptions
+        if one["Properties"]["Protocol"] != "email"
+    )
+    assert subscribed["RedrivePolicy"] == {"deadLetterTargetArn": kept}
+    policy = plain(in_aws["MailEventDeadLettersPolicy"]["Properties"])
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": "<MailEvents>"}}
+
+
+# --- lockouts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["AccountsTable", "RecoveryCountersTable"])
+def test_locked_items_are_found_by_an_index_that_holds_no_others(template, table):
+    properties = template["Resources"][table]["Properties"]
+    (index,) = (i for i in properties["GlobalSecondaryIndexes"] if i["IndexName"] == "by-lock")
+    assert index["KeySchema"] == [{"AttributeName": "lock_bucket", "KeyType": "HASH"}]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_lockouts_are_reset_every_hour_without_reading_a_table(template, in_aws):
+    rules = [plain(one["Properties"]) for one in of_type(in_aws, "AWS::Events::Rule").values()]
+    (rule,) = (r for r in rules if r["Targets"][0]["Arn"] == "<ResetLockouts.Arn>")
+    assert rule["ScheduleExpression"] == "rate(1 hour)"
+    assert functions(template)["reset_lockouts"]["Timeout"] == 300
+    may = {
+        (action, resource)
+        for one in statements(template, "reset_lockouts")
+        for action in one["Action"]
+        for resource in one["Resource"]
+        if action.startswith("dynamodb:")
+    }
+    assert may == {
+        ("dynamodb:UpdateItem", "<AccountsTable.Arn>"),
+        ("dynamodb:UpdateItem", "<RecoveryCountersTable.Arn>"),
+        ("dynamodb:Query", "<AccountsTable.Arn>/index/by-lock"),
+        ("dynamodb:Query", "<RecoveryCountersTable.Arn>/index/by-lock"),
+    }
+
+
 # --- logs and alarms -----------------------------------------------------------------
 
 
@@ -377,13 +485,14 @@ def alarms(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_what_somebody_must_know_of_raises_an_alarm(template):
     expected = {f"{function}-errors" for function in FUNCTIONS} | set(package.ALARM_EVENTS)
     expected |= {"mail-dead-letters", "imports-dead-letters", "uploads-dead-letters"}
-    expected |= {"mail-slow", "portal-failures"}
+    expected |= {"mail-events-dead-letters", "mail-slow", "portal-failures"}
     found = alarms(template)
     assert set(found) == expected
     for alarm in found.values():
         assert alarm["AlarmActions"] == ["<AlarmTopic>"]
         assert alarm["AlarmDescription"]
-    (mail,) = of_type(template["Resources"], "AWS::SNS::Subscription").values()
+    mail = template["Resources"]["AlarmMail"]
+    assert mail["Properties"]["TopicArn"] == {"Ref": "AlarmTopic"}
     assert mail["Properties"]["Endpoint"] == {"Ref": "AlarmEmail"}
 
 

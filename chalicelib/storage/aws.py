@@ -114,6 +114,7 @@ def send_mail(*, recipient: str, subject: str, text: str, html: str) -> None:
     """
     _ses().send_email(
         FromEmailAddress=settings.mail_from(),
+        ConfigurationSetName=settings.mail_configuration_set(),
         Destination={"ToAddresses": [recipient]},
         Content={
             "Simple": {
