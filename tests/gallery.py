@@ -1,11 +1,13 @@
 """Every page and mail in every state, for looking at and for the tests that read or drive pages.
 
-`python -m tests.gallery FOLDER` writes them as HTML files, with the script beside them.
+`python -m tests.gallery FOLDER` writes them as HTML files, with the script beside them, and
+`index.html` to look through them: links to the pages, and each mail as it arrives.
 """
 
+import html
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -130,10 +132,36 @@ class State:
     wrong: tuple[tuple[str, str, dict[str, object]], ...] = ()
     problem: str | None = None
     signed_in: bool = False
+    root: str = ""
 
 
+NOT_ME = "http://portal.localhost:4566/not-me?token=t0k3n-0f-n0t-m3"
+RESET = "http://portal.localhost:4566/reset-password?token=t0k3n-0f-r3s3t"
+CONFIRM = "http://portal.localhost:4566/confirm-email?token=t0k3n-0f-c0nf1rm"
 RULES = {"min_length": 6, "strong": False, "reject_common": True}
 CREATE = {"activation_key": KEY, "students": ["Amara", "Mateo"], "rules": RULES}
+ACCOUNT: Mapping[str, object] = {
+    "username": "okafor22",
+    "email": "dolores.delgado@example.com",
+    "mail_state": None,
+    "sessions": [
+        {
+            "current": True,
+            "created_at": "2026-11-24T13:58:00Z",
+            "last_seen": "2026-11-24T14:30:00Z",
+            "device": "Firefox, Windows",
+        },
+        {
+            "current": False,
+            "created_at": "2026-11-24T04:10:00Z",
+            "last_seen": "2026-11-24T14:05:00Z",
+            "device": None,
+        },
+    ],
+    "rules": RULES,
+    "note": None,
+}
+ALONE = {**ACCOUNT, "sessions": ACCOUNT["sessions"][:1]}  # type: ignore[index]
 STATES: Mapping[str, State] = {
     "sign-in": State("sign-in", {"next": None, "note": None}),
     "sign-in-created": State("sign-in", {"next": None, "note": "account-created"}),
@@ -144,6 +172,11 @@ STATES: Mapping[str, State] = {
         {"next": None, "note": None, "values": {"username": "okafor22"}},
         problem="sign-in-failed",
     ),
+    "sign-in-locked": State("sign-in", {"next": None, "note": None}, problem="locked-out"),
+    "sign-in-reset-required": State(
+        "sign-in", {"next": None, "note": None}, problem="password-reset-required"
+    ),
+    "sign-in-disabled": State("sign-in", {"next": None, "note": None}, problem="account-disabled"),
     "sign-in-too-many": State("sign-in", {"next": None, "note": None}, problem="too-many-tries"),
     "activation-key": State("activation-key", {"notice": "Mail is slow today."}),
     "activation-key-wrong": State(
@@ -179,6 +212,96 @@ STATES: Mapping[str, State] = {
             ("verify_password", "mismatch", {}),
         ),
     ),
+    "forgot-password": State("forgot-password"),
+    "forgot-password-wrong": State("forgot-password", wrong=(("username", "required", {}),)),
+    "forgot-password-too-many": State("forgot-password", problem="too-many-tries"),
+    "forgot-password-done": State("forgot-password-done", {"minutes": 30}),
+    "reset-password": State("reset-password", {"rules": RULES, "username": "okafor22"}),
+    "reset-password-wrong": State(
+        "reset-password",
+        {"rules": {**RULES, "strong": True}, "username": "okafor22"},
+        wrong=(("password", "contains-username", {}), ("verify_password", "mismatch", {})),
+    ),
+    "reset-password-dead": State("reset-password", {"rules": RULES}, problem="reset-link-invalid"),
+    "reset-password-done": State("reset-password-done"),
+    "forgot-username": State("forgot-username", {"limit": 5, "lockout_scope": "account"}),
+    "forgot-username-recovery": State(
+        "forgot-username", {"limit": 5, "lockout_scope": "recovery", "support_url": None}
+    ),
+    "forgot-username-wrong": State(
+        "forgot-username",
+        {"values": {"email": "dolores.delgado"}},
+        wrong=(("email", "format", {}),),
+    ),
+    "forgot-username-locked": State(
+        "forgot-username",
+        {"limit": 5, "lockout_scope": "account", "values": {"email": "dolores@example.com"}},
+        problem="locked-out",
+    ),
+    "forgot-username-done": State("forgot-username-done"),
+    "confirm-email": State("confirm-email"),
+    "confirm-email-dead": State("confirm-email", problem="confirm-link-invalid"),
+    "confirm-email-done": State("confirm-email-done"),
+    "not-me": State("not-me"),
+    "not-me-dead": State("not-me", problem="not-me-link-invalid"),
+    "not-me-done": State("not-me-done"),
+    "account": State("account", ACCOUNT, signed_in=True),
+    "account-alone": State("account", ALONE, signed_in=True),
+    "account-no-email": State("account", {**ALONE, "email": None}, signed_in=True),
+    "account-bounced": State("account", {**ALONE, "mail_state": "bounced"}, signed_in=True),
+    "account-complained": State("account", {**ALONE, "mail_state": "complained"}, signed_in=True),
+    "account-password-changed": State(
+        "account", {**ALONE, "note": "password-changed"}, signed_in=True
+    ),
+    "account-email-sent": State("account", {**ACCOUNT, "note": "email-sent"}, signed_in=True),
+    "account-sessions-ended": State("account", {**ALONE, "note": "sessions-ended"}, signed_in=True),
+    "account-password-wrong": State(
+        "account",
+        {**ACCOUNT, "refused_form": "password"},
+        wrong=(
+            ("current_password", "wrong", {}),
+            ("password", "too-short", {"least": 6}),
+            ("verify_password", "mismatch", {}),
+        ),
+        signed_in=True,
+        root="../",
+    ),
+    "account-email-wrong": State(
+        "account",
+        {**ACCOUNT, "refused_form": "email", "values": {"email": "dolores@"}},
+        wrong=(("email", "format", {}), ("current_password", "wrong", {})),
+        signed_in=True,
+        root="../",
+    ),
+    "account-sessions-wrong": State(
+        "account",
+        {**ACCOUNT, "refused_form": "sessions"},
+        wrong=(("current_password", "required", {}),),
+        signed_in=True,
+        root="../../",
+    ),
+    "account-too-many": State(
+        "account",
+        {**ACCOUNT, "refused_form": "password"},
+        problem="too-many-tries",
+        signed_in=True,
+        root="../",
+    ),
+    "home-no-email": State(
+        "home",
+        {"students": STUDENTS[1:], "today": TODAY, "email": None, "mail_state": None},
+        signed_in=True,
+    ),
+    "home-bounced": State(
+        "home",
+        {
+            "students": STUDENTS[1:],
+            "today": TODAY,
+            "email": "dolores@example.com",
+            "mail_state": "bounced",
+        },
+        signed_in=True,
+    ),
     "home": State("home", {"students": STUDENTS, "today": TODAY}, signed_in=True),
     "home-last": State(
         "home",
@@ -207,11 +330,33 @@ MAIL_DATA: Mapping[str, object] = {
     "activation_key": KEY,
     "expires_on": date(2026, 12, 24),
     "username": "okafor22",
+    "not_me": NOT_ME,
+    "time_zone": "America/New_York",
     "district_name": "Atlanta Public Schools",
     "portal_url": "http://portal.localhost:4566/",
     "support_url": "https://support.example.org/tickets",
 }
-MAILS = ("activation-key", "account-exists", "account-created", "address-changed")
+# Every mail by the name of what it tells: its template, and its data beside the common.
+MAILS: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "activation-key": ("activation-key", {}),
+    "account-exists": ("account-exists", {}),
+    "account-created": ("account-created", {}),
+    "address-changed": ("address-changed", {}),
+    "usernames": ("usernames", {"usernames": ["okafor22", "delgado7"]}),
+    "no-account": ("no-account", {}),
+    "password-reset": ("password-reset", {"link": RESET, "minutes": 30}),
+    "password-changed": ("password-changed", {}),
+    "email-confirm": ("email-confirm", {"link": CONFIRM, "hours": 24}),
+    "email-change-requested": ("email-change-requested", {}),
+    "email-changed": ("email-changed", {}),
+    "locked-out": ("locked-out", {"until": LOCKED_UNTIL, "usernames": ["okafor22", "delgado7"]}),
+    "locked-out-one": ("locked-out", {"until": LOCKED_UNTIL, "name": "", "not_me": None}),
+    "new-device": ("new-device", {"device": "Firefox, Windows", "time": NOW}),
+    "new-device-unknown": ("new-device", {"device": None, "time": NOW}),
+    "account-disabled": ("account-state-changed", {"state": "disabled"}),
+    "account-enabled": ("account-state-changed", {"state": "active"}),
+    "account-reset-required": ("account-state-changed", {"state": "reset-required"}),
+}
 
 
 def render(state: State, language: str, **more: object) -> str:
@@ -248,16 +393,17 @@ def render(state: State, language: str, **more: object) -> str:
         code = str(state.data["code"])
         data["title"], data["detail"] = texts.problem(language, code)
         data["meaning"] = texts.problem_meaning(language, code)
-    return texts.page(state.page, language=language, root="", data=data)
+    return texts.page(state.page, language=language, root=state.root, data=data)
 
 
-def mail(kind: str, *languages: str, **more: object) -> texts.RenderedMail:
-    """Return one of the mails, filled."""
-    return texts.mail(kind, languages=languages, data={**MAIL_DATA, **more})
+def mail(name: str, /, *languages: str, **more: object) -> texts.RenderedMail:
+    """Return one of `MAILS`, filled."""
+    template, data = MAILS[name]
+    return texts.mail(template, languages=languages, data={**MAIL_DATA, **data, **more})
 
 
 def write(folder: Path) -> None:
-    """Write every page and mail in every language, and the script that the pages load."""
+    """Write every page and mail in every language, the script that the pages load, and an index."""
     script = texts.asset("portal.js")
     found = texts.asset_body(script)
     assert found is not None
@@ -265,13 +411,45 @@ def write(folder: Path) -> None:
     (folder / "static" / script).write_text(found[1], encoding="utf-8")
     for language in texts.LANGUAGES:
         for name, state in STATES.items():
-            (folder / f"{name}.{language}.html").write_text(render(state, language), "utf-8")
-        for name in MAILS:
-            rendered = mail(name, language)
-            (folder / f"mail-{name}.{language}.html").write_text(rendered.html, "utf-8")
-            (folder / f"mail-{name}.{language}.txt").write_text(rendered.text, "utf-8")
-    both = mail("activation-key", *texts.LANGUAGES)
-    (folder / "mail-activation-key.both.html").write_text(both.html, "utf-8")
+            # Here all pages lie in one folder, wherever they are served.
+            page = render(replace(state, root=""), language)
+            (folder / f"{name}.{language}.html").write_text(page, "utf-8")
+    for name, languages, code in _mails():
+        rendered = mail(name, *languages)
+        (folder / f"mail-{name}.{code}.html").write_text(rendered.html, "utf-8")
+        (folder / f"mail-{name}.{code}.txt").write_text(rendered.text, "utf-8")
+    (folder / "index.html").write_text(_index(), "utf-8")
+
+
+def _mails() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield each mail in each language and in all of them: name, languages, how its file ends."""
+    for name in MAILS:
+        yield from ((name, (language,), language) for language in texts.LANGUAGES)
+        yield name, texts.LANGUAGES, "all"
+
+
+def _index() -> str:
+    """Return the page to look through: links to every page, and every mail with both its parts."""
+    pages = "".join(
+        f"<li>{name}: "
+        + " ".join(f'<a href="{name}.{code}.html">{code}</a>' for code in texts.LANGUAGES)
+        for name in STATES
+    )
+    mails = []
+    for name, languages, code in _mails():
+        rendered = mail(name, *languages)
+        file = f"mail-{name}.{code}.html"
+        mails.append(
+            f'<h3><a href="{file}">{name}, {code}</a></h3><p>{html.escape(rendered.subject)}</p>'
+            f'<div><iframe title="{file}" src="{file}"></iframe>'
+            f"<pre>{html.escape(rendered.text)}</pre></div>"
+        )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Parent Portal: gallery</title>"
+        "<style>body{font-family:sans-serif;margin:2rem}div{display:flex;gap:1rem}iframe,pre{flex:1;"
+        "min-width:0;height:34rem;margin:0;border:1px solid;overflow:auto;white-space:pre-wrap}"
+        f"</style><h1>Pages</h1><ul>{pages}</ul><h1>Mails</h1>{''.join(mails)}"
+    )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ ERROR_CODES = [
     "contains-username",
     "control-character",
     "mismatch",
+    "wrong",
     "unknown",
     "out-of-bounds",
 ]
@@ -42,6 +43,8 @@ FIELDS = [
     "username",
     "password",
     "verify_password",
+    "current_password",
+    "email",
 ]
 PROBLEM_CODES = sorted(
     {
@@ -72,6 +75,11 @@ def families() -> Iterator[str]:
     yield from (f"grade.{code}" for code in ("IT", "PR", "PK", "TK", "KG", "PS", "UG"))
     yield from (f"sign-in.note.{note}" for note in ("account-created", "signed-out"))
     yield "sign-in.note.session-ended"
+    notes = ("password-changed", "email-sent", "sessions-ended")
+    yield from (f"account.note.{note}" for note in notes)
+    yield from (f"account.mail.{state}" for state in ("bounced", "complained"))
+    for state in ("disabled", "active", "reset-required"):
+        yield f"mail.account-state-changed.{state}"
     for status in ("present", "absent", "tardy", "earlyDeparture", "partial"):
         yield f"attendance.status.{status}"
     yield from (f"attendance.excuse.{excuse}" for excuse in ("excused", "unexcused"))
