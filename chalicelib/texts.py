@@ -249,6 +249,14 @@ _FIELD_OF: Mapping[tuple[str, str], str] = {
     ("activation-key", "no-match"): "student_number",
 }
 
+# Which of a page's forms was refused, where it has several, by the path it was posted to; the ids of
+# its fields begin with the form's name.
+_FORM_AT: Mapping[str, str] = {
+    "account/email": "email",
+    "account/password": "password",
+    "account/sessions/end": "sessions",
+}
+
 # What every page is given; a face that has nothing to say about one of them may leave it out.
 _COMMON: Mapping[str, object] = {
     "district_name": "Parent Portal",
@@ -260,8 +268,6 @@ _COMMON: Mapping[str, object] = {
     "form_id": "",
     "errors": (),
     "problem": None,
-    # Which of a page's forms was refused, where it has several: the ids of its fields begin with it.
-    "refused_form": None,
     "values": {},
     "session": None,
     "time_zone": "UTC",
@@ -290,6 +296,7 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
         "root": root,
         "home": root or "./",
         "page_name": name,
+        "refused_form": _FORM_AT.get(str(told["path"]).strip("/")),
         "style": Markup(style()),  # noqa: S704 - our own file
         "asset": asset,
         "t": functools.partial(_say_markup, language),

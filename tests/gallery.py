@@ -257,7 +257,7 @@ STATES: Mapping[str, State] = {
     "account-sessions-ended": State("account", {**ALONE, "note": "sessions-ended"}, signed_in=True),
     "account-password-wrong": State(
         "account",
-        {**ACCOUNT, "refused_form": "password"},
+        {**ACCOUNT, "path": "/account/password"},
         wrong=(
             ("current_password", "wrong", {}),
             ("password", "too-short", {"least": 6}),
@@ -268,21 +268,21 @@ STATES: Mapping[str, State] = {
     ),
     "account-email-wrong": State(
         "account",
-        {**ACCOUNT, "refused_form": "email", "values": {"email": "dolores@"}},
+        {**ACCOUNT, "path": "/account/email", "values": {"email": "dolores@"}},
         wrong=(("email", "format", {}), ("current_password", "wrong", {})),
         signed_in=True,
         root="../",
     ),
     "account-sessions-wrong": State(
         "account",
-        {**ACCOUNT, "refused_form": "sessions"},
+        {**ACCOUNT, "path": "/account/sessions/end"},
         wrong=(("current_password", "required", {}),),
         signed_in=True,
         root="../../",
     ),
     "account-too-many": State(
         "account",
-        {**ACCOUNT, "refused_form": "password"},
+        {**ACCOUNT, "path": "/account/password"},
         problem="too-many-tries",
         signed_in=True,
         root="../",
@@ -350,6 +350,10 @@ MAILS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "email-change-requested": ("email-change-requested", {}),
     "email-changed": ("email-changed", {}),
     "locked-out": ("locked-out", {"until": LOCKED_UNTIL, "usernames": ["okafor22", "delgado7"]}),
+    "locked-out-recovery": (
+        "locked-out",
+        {"until": LOCKED_UNTIL, "usernames": ["okafor22"], "lockout_scope": "recovery"},
+    ),
     "locked-out-one": ("locked-out", {"until": LOCKED_UNTIL, "name": "", "not_me": None}),
     "new-device": ("new-device", {"device": "Firefox, Windows", "time": NOW}),
     "new-device-unknown": ("new-device", {"device": None, "time": NOW}),

@@ -25,6 +25,14 @@ EXPECTED_AUTOCOMPLETE = {
 }
 
 
+# How the ids of a form's fields begin where a page has several forms.
+FORM_PARTS = {
+    "/account/email": "email-",
+    "/account/password": "password-",
+    "/account/sessions/end": "sessions-",
+}
+
+
 class Outline(HTMLParser):
     """The tags of a page with their attributes, in order."""
 
@@ -108,7 +116,7 @@ def test_a_refused_form_says_so_first_and_leads_to_each_field(name, language):
     page = Outline(html)
     assert f"<title>{texts.say(language, 'page.error-prefix')} " in html
     summary = html[html.index('id="errors"') : html.index("<h1>")]
-    part = f"{state.data['refused_form']}-" if "refused_form" in state.data else ""
+    part = FORM_PARTS.get(str(state.data.get("path")), "")
     for field, code, parameters in state.wrong:
         said = texts.field_error(language, field, code, parameters)
         assert f'<a href="#{part}{field}">{said}</a>' in summary
@@ -194,7 +202,7 @@ def test_hostile_text_shows_as_text(name, language):
         return value
 
     state = STATES[name]
-    words = ("note", "code", "support_url", "refused_form", "mail_state", "lockout_scope")
+    words = ("note", "code", "support_url", "path", "mail_state", "lockout_scope")
     codes = {k: v for k, v in state.data.items() if k in words}
     data = {**{k: poisoned(v) for k, v in state.data.items()}, **codes}
     data |= {"district_name": HOSTILE, "notice": HOSTILE, "form_id": HOSTILE}
@@ -447,6 +455,7 @@ MAIL_LINKS = {
     "email-change-requested": {NOT_ME},
     "email-changed": {NOT_ME},
     "locked-out": {NOT_ME},
+    "locked-out-recovery": {NOT_ME},
     "locked-out-one": set(),
     "new-device": {NOT_ME},
     "new-device-unknown": {NOT_ME},
@@ -531,6 +540,10 @@ def test_the_lockout_mail_says_until_when_in_the_districts_time():
     mail = gallery.mail("locked-out", "en")
     assert "until Wednesday, November 25, 2026 at 12:00 AM." in mail.text
     assert "- okafor22\n- delgado7" in mail.text
+    assert "nobody can sign in" in mail.text
+    recovery = gallery.mail("locked-out-recovery", "en")
+    assert "You can still sign in" in recovery.text
+    assert "nobody can sign in" not in recovery.text
     one = gallery.mail("locked-out-one", "en")
     assert "- okafor22" in one.text
     assert one.text.startswith("Hello,")
