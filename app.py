@@ -183,7 +183,7 @@ def continue_import(event: SQSEvent) -> None:
 @app.lambda_function()
 def record_mail_event(event: dict[str, Any], context: object) -> None:
     """Take what SES says of mails (the resources file subscribes it to SES's topic)."""
-    workers.record_mail_event(event)
+    workers.record_mail_event(event, context)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS))

@@ -11,7 +11,7 @@ from typing import Any
 
 from chalice.app import CloudWatchEvent, SQSEvent
 
-from chalicelib import clock, logs
+from chalicelib import clock, logs, settings
 from chalicelib.domain import activation, mail, recovery, roster_import
 
 # --- mail ---------------------------------------------------------------------
@@ -58,13 +58,29 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], datetime], None]] = {
 }
 
 
-def record_mail_event(event: Mapping[str, Any]) -> None:
+def record_mail_event(event: Mapping[str, Any], context: object) -> None:
     """Take what SES says of mails, by SNS: deliveries, bounces, complaints.
 
     The event is read as it comes: Chalice's own wrapper needs a subject, which SES sends none of.
+    What didn't come by this stage's topic is no word of SES's.
+
+    Raises:
+        Exception: what the first broken record raised, after the others are done. Lambda tries
+            again, and then the dead-letter queue keeps the event.
     """
+    logs.begin(str(getattr(context, "aws_request_id", "")))
+    failed: Exception | None = None
     for record in event["Records"]:
-        recovery.record_mail_event(json.loads(record["Sns"]["Message"]), now=clock.now())
+        try:
+            if not record["Sns"]["TopicArn"].endswith(":" + settings.name("mail-events")):
+                logs.event("mail-event-refused", level="warning")
+                continue
+            recovery.record_mail_event(json.loads(record["Sns"]["Message"]), now=clock.now())
+        except Exception as error:  # noqa: BLE001 - one broken record must not stop the others
+            logs.event("mail-event-failed", level="error", error=type(error).__name__)
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def reset_lockouts(event: CloudWatchEvent) -> None:

@@ -189,7 +189,8 @@ def run_schedule(name: str) -> None:
         "detail": {},
     }
     context = LambdaContext(name, 128, max_runtime_ms=300_000)
-    getattr(importlib.import_module("app"), name)(event, context)
+    with permissions.as_function(name):
+        getattr(importlib.import_module("app"), name)(event, context)
 
 
 @pytest.fixture

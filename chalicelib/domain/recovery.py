@@ -488,6 +488,9 @@ def record_mail_event(event: Mapping[str, Any], *, now: datetime) -> None:
     else:
         return
     for recipient in recipients:
+        if state == "delivered" and mail.address_state(str(recipient)) is not None:
+            # Word of an earlier mail, come late: it takes back no bounce.
+            continue
         mail.note_address(str(recipient), state, now=now)
         _show_state(str(recipient), state, now=now)
     logs.event("mail-event", state=state, recipients=len(recipients))
