@@ -4,11 +4,11 @@ A handler here counts, queues and answers; who has the name or the address is fo
 worker, outside the answer's time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib import crypto, errors, logs, policy
+from chalicelib import crypto, errors, logs, policy, texts
 from chalicelib.domain import addresses, credentials, limits, mail
 from chalicelib.errors import FieldError
 from chalicelib.storage import accounts, aws, counters, district, links, locks, roster
@@ -96,10 +96,10 @@ def _accounts_at(address: str) -> list[Account]:
     ]
 
 
-def _languages(found: list[Account]) -> Any:
+def _languages(found: list[Account]) -> Sequence[str]:
     guardians = (roster.guardian_partition(one.guardian_id) for one in found)
     spoken = {tuple(mail.languages_of(one)) for one in guardians if one is not None}
-    return sorted({language for languages in spoken for language in languages}) or ("en", "es")
+    return sorted({language for languages in spoken for language in languages}) or texts.LANGUAGES
 
 
 # --- lockouts ---------------------------------------------------------------------------
@@ -118,19 +118,25 @@ def lock_out(message: Mapping[str, Any], *, now: datetime) -> None:
             accounts.copy_lockout(
                 one.username_key, address_hash=counter, day=message["day"], until=until, now=now
             )
-    if found:
-        with mail.once(f"locked-out#{message['id']}", now=now) as send:
-            if send is not None:
-                send(
-                    str(found[0].email),
-                    "locked-out",
-                    languages=_languages(found),
-                    data={
-                        "usernames": sorted(one.username for one in found),
-                        "until": until,
-                        "not_me": mail.not_me_link(found[0], str(found[0].email), now=now),
-                    },
-                )
+    for one in found:
+        _tell_locked_out(message["id"], one, until, now=now)
+
+
+def _tell_locked_out(message_id: str, account: Account, until: datetime, *, now: datetime) -> None:
+    """Tell one guardian of the address; each account gets its own way to say "this wasn't me"."""
+    with mail.once(f"locked-out#{message_id}#{account.account_id}", now=now) as send:
+        if send is not None:
+            send(
+                str(account.email),
+                "locked-out",
+                languages=_languages([account]),
+                data={
+                    "usernames": [account.username],
+                    "until": until,
+                    "lockout_scope": district.preferences().lockout_scope,
+                    "not_me": mail.not_me_link(account, str(account.email), now=now),
+                },
+            )
 
 
 def reset_lockouts(*, now: datetime, seconds_left: Callable[[], float]) -> int:

@@ -22,12 +22,25 @@ _TOKEN_LONGEST = 200
 # --- forgotten ----------------------------------------------------------------------------
 
 
-@form("forgot-username")
+def _forgot_username_again(_: Call, __: errors.Refusal) -> tuple[str, Mapping[str, object]]:
+    return "forgot-username", _limit()
+
+
+def _limit() -> dict[str, object]:
+    preferences = district.preferences()
+    return {
+        "limit": preferences.forgot_username_limit,
+        "lockout_scope": preferences.lockout_scope,
+    }
+
+
+@form(_forgot_username_again)
 def forgot_username(call: Call) -> Answer:
     """Forgot Your Username?: all usernames of an address by mail, five times a day."""
     if call.method == "GET":
-        done = "done" in call.query
-        return fields_page("forgot-username-done" if done else "forgot-username", "email")
+        if "done" in call.query:
+            return fields_page("forgot-username-done", "email")
+        return replace(fields_page("forgot-username", "email"), data=_limit())
     address = addresses.normalised(required(call, "email")["email"])
     if address is None:
         raise errors.Invalid(errors=[FieldError("email", "format")])
