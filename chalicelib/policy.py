@@ -114,13 +114,17 @@ class Preferences:
         return now.astimezone(self.zone()).date()
 
     def next_midnight(self, now: datetime) -> datetime:
-        """Return the instant (UTC) at which the district's next day begins.
+        """Return the instant (UTC) at which the district's next day begins, always after `now`.
 
         Days have 23 or 25 hours over a DST change; where a zone skips midnight itself, the day begins
-        at the first instant after it, which is what the fold arithmetic of zoneinfo gives.
+        at the first instant after it, which is what the fold arithmetic of zoneinfo gives. A clock
+        that is set back over midnight (Newfoundland's was, at 0:01) meets it twice: the first is gone
+        for whoever asks between the two.
         """
         tomorrow = self.day(now) + timedelta(days=1)
-        return datetime.combine(tomorrow, time.min, tzinfo=self.zone()).astimezone(UTC)
+        midnight = datetime.combine(tomorrow, time.min, tzinfo=self.zone())
+        first = midnight.astimezone(UTC)
+        return first if first > now else midnight.replace(fold=1).astimezone(UTC)
 
 
 @dataclass(frozen=True)
