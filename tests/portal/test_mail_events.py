@@ -182,6 +182,20 @@ def all_items() -> list[Any]:
     return found
 
 
+def test_each_mail_is_sent_with_the_set_whose_events_we_get(
+    rosa: PortalClient, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets, send = [], SESV2Response.send_email
+
+    def noting(call: Any) -> Any:
+        sets.append(call._get_param("ConfigurationSetName"))
+        return send(call)
+
+    monkeypatch.setattr(SESV2Response, "send_email", noting)
+    assert mails_to_rosa(rosa, mailbox) == 1
+    assert sets == ["parent-portal-local"]
+
+
 # --- bounces and complaints ---------------------------------------------------------------
 
 
