@@ -335,6 +335,7 @@ def change_password(
         "password-changed",
         account,
         proof={"password_generation": account.password_generation + 1},
+        event=f"password#{account.password_generation + 1}",
         now=now,
     )
     try:

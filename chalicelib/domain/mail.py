@@ -123,18 +123,26 @@ def note_address(address: str, state: str | None, *, now: datetime) -> None:
 
 
 def queue_notice(
-    notice: str, account: Account, *, proof: Mapping[str, int], now: datetime, **data: object
+    notice: str,
+    account: Account,
+    *,
+    proof: Mapping[str, int],
+    event: str | None = None,
+    now: datetime,
+    **data: object,
 ) -> None:
     """Queue a mail that tells of a security event, before the event is written.
 
     A crash in between loses no mail; the worker sends none for what never came to be: every attribute
-    named in `proof` must have reached its value. What can't fail any more needs no proof.
+    named in `proof` must have reached its value. What can't fail any more needs no proof. Queued again
+    for the same `event` of an account (a try that failed half-way, and the next) it is mailed once.
     """
+    name = f"{notice}#{account.account_id}#{event}" if event else crypto.new_id()
     aws.queue_mail(
         {
             "kind": "notice",
             "notice": notice,
-            "id": crypto.new_id(),
+            "id": name,
             "username_key": account.username_key,
             "account_id": account.account_id,
             "to": account.email,

@@ -25,11 +25,13 @@ _STOP_SECONDS = 20.0
 def forgot_username(address: str, *, ip: str, now: datetime) -> None:
     """Have all usernames of the address mailed to it; five times a district day.
 
-    One conditional write decides; known and unknown addresses cost the same.
+    One conditional write decides; known and unknown addresses cost the same. A try whose mail can't be
+    queued is given back: an outage of ours locks nobody out.
 
     Raises:
         TooManyTries: past the IP's limit, judged first: one machine can't lock out a district.
         RecoveryLockedOut: from the sixth try of the address's day (guide, "Forgot Your Username?").
+        Unavailable: the queue takes no mail.
     """
     limits.from_ip("forgot-username-per-ip", ip, now=now)
     preferences = district.preferences()
@@ -37,21 +39,35 @@ def forgot_username(address: str, *, ip: str, now: datetime) -> None:
     counter = aws.keyring().hash("address", address)
     most = preferences.most(policy.LIMITS["forgot-username"])
     try:
-        counters.count(counter, day=day, most=most, ends=midnight, now=now)
+        counted = counters.count(counter, day=day, most=most, ends=midnight, now=now)
     except counters.Exhausted as error:
-        if counters.lock(counter, day=day, until=midnight, now=now):
-            logs.event("address-locked", level="warning")
-            aws.queue_mail(
-                {
-                    "kind": "locked-out",
-                    "id": crypto.new_id(),
-                    "address": address,
-                    "day": day,
-                    "until": int(midnight.timestamp()),
-                }
-            )
-        raise errors.RecoveryLockedOut(locked_until=midnight) from error
-    aws.queue_mail({"kind": "usernames", "id": crypto.new_id(), "address": address})
+        # The midnight that the counter's day was begun with: the zone may have changed since.
+        _lock(counter, address, day=day, until=error.until, now=now)
+        raise errors.RecoveryLockedOut(locked_until=error.until) from error
+    try:
+        aws.queue_mail({"kind": "usernames", "id": crypto.new_id(), "address": address})
+    except errors.Unavailable:
+        counters.give_back(counted)
+        raise
+
+
+def _lock(counter: str, address: str, *, day: str, until: datetime, now: datetime) -> None:
+    """Lock an address, and queue the mail that tells of it, unless that was done."""
+    lock_id = counters.lock(counter, day=day, until=until, now=now)
+    if lock_id is None:
+        return
+    logs.event("address-locked", level="warning")
+    # Queued twice at worst, by tries at once or after a crash, and by its id mailed once.
+    aws.queue_mail(
+        {
+            "kind": "locked-out",
+            "id": lock_id,
+            "address": address,
+            "day": day,
+            "until": int(until.timestamp()),
+        }
+    )
+    counters.note_told(counter, day=day, lock_id=lock_id)
 
 
 def mail_usernames(message_id: str, address: str, *, now: datetime) -> None:
@@ -179,9 +195,13 @@ def forgot_password(username: str, *, ip: str, now: datetime) -> None:
     queue_reset_link(credentials.username_key(username) or "-" + crypto.digest(username))
 
 
-def queue_reset_link(username_key: str) -> None:
-    """Queue a mail with a link for a new password; the worker makes the link."""
-    aws.queue_mail({"kind": "password-reset", "id": crypto.new_id(), "username_key": username_key})
+def queue_reset_link(username_key: str, *, event: str | None = None) -> None:
+    """Queue a mail with a link for a new password; the worker makes the link.
+
+    Queued again for the same `event` it is mailed once.
+    """
+    message_id = event or crypto.new_id()
+    aws.queue_mail({"kind": "password-reset", "id": message_id, "username_key": username_key})
 
 
 def mail_reset_link(message_id: str, username_key: str, *, now: datetime) -> None:
@@ -265,6 +285,7 @@ def reset_password(token: str, password: str, verify_password: str, *, now: date
         "password-changed",
         account,
         proof={"password_generation": account.password_generation + 1},
+        event=f"password#{account.password_generation + 1}",
         now=now,
     )
     try:
@@ -290,6 +311,12 @@ def _repeats(link: Link, password: str, now: datetime) -> bool:
 def _is_fresh_use(link: Link, now: datetime) -> bool:
     used_at = link.used_at
     return used_at is not None and now.timestamp() - used_at < policy.REPEAT_SECONDS
+
+
+def _was_used_just_now(link: Link, now: datetime) -> bool:
+    """Whether another posting of the same link, made at once, did what it is for."""
+    used = links.read(link.kind, [link.link_hash])
+    return used is not None and _is_fresh_use(used, now)
 
 
 def _hashes(token: str) -> list[str]:
@@ -326,6 +353,17 @@ def ask_for_address(account: Account, typed: str, *, now: datetime) -> None:
     if addresses.normalised(address) is None:
         raise errors.Invalid(errors=[FieldError("email", "format" if address else "required")])
     limits.of("address-changes", account.account_id, now=now)
+    if account.email:
+        # First, so that no address is ever confirmed behind the back of the old one's owner.
+        mail.queue_notice(
+            "email-change-requested",
+            account,
+            proof={},
+            event=f"asked#{account.link_generation}#{addresses.hashed(address)}#{now:%Y-%m-%d}",
+            now=now,
+            restore=account.email,
+            restore_source=account.email_source,
+        )
     aws.queue_mail(
         {
             "kind": "email-confirm",
@@ -336,19 +374,14 @@ def ask_for_address(account: Account, typed: str, *, now: datetime) -> None:
             "email": address,
         }
     )
-    if account.email:
-        mail.queue_notice(
-            "email-change-requested",
-            account,
-            proof={},
-            now=now,
-            restore=account.email,
-            restore_source=account.email_source,
-        )
 
 
 def mail_address_link(message: Mapping[str, Any], *, now: datetime) -> None:
-    """Mail a new address the link that confirms it; the newest alone counts."""
+    """Mail a new address the link that confirms it; the newest alone counts.
+
+    Raises:
+        Busy: the account changed under us; looked at anew it may still be waiting for the link.
+    """
     account = accounts.read_account(message["username_key"])
     if (
         account is None
@@ -362,7 +395,7 @@ def mail_address_link(message: Mapping[str, Any], *, now: datetime) -> None:
         lasts = timedelta(hours=policy.CONFIRM_LINK_HOURS)
         token = mail.new_link(links.CONFIRM, account, message["email"], lasts=lasts, now=now)
         if not accounts.expect_link(account, aws.keyring().hash("link", token)):
-            return
+            raise mail.Busy
         send(
             message["email"],
             "email-confirm",
@@ -394,6 +427,7 @@ def confirm_address(token: str, *, now: datetime) -> None:
             "email-changed",
             account,
             proof={"link_generation": account.link_generation + 1},
+            event=f"address#{account.link_generation + 1}",
             now=now,
             restore=account.email,
             restore_source=account.email_source,
@@ -401,6 +435,8 @@ def confirm_address(token: str, *, now: datetime) -> None:
     try:
         accounts.confirm_address(account, link.email, address_hash, link, now=now)
     except accounts.AccountChanged as error:
+        if _was_used_just_now(link, now):
+            return
         raise errors.ConfirmLinkInvalid from error
     logs.event("address-confirmed", account=account.account_id)
 
@@ -423,6 +459,7 @@ def not_me(token: str, *, request_id: str, now: datetime) -> None:
     if link is None:
         raise errors.NotMeLinkInvalid
     if _is_fresh_use(link, now):
+        _ask_for_password(link)
         return
     account = accounts.read_account(link.username_key)
     if account is None or not _may_take_back(link, account, now):
@@ -450,9 +487,17 @@ def not_me(token: str, *, request_id: str, now: datetime) -> None:
     try:
         accounts.take_back(account, link, restored_hash=restored, now=now)
     except accounts.AccountChanged as error:
+        if _was_used_just_now(link, now):
+            _ask_for_password(link)
+            return
         raise errors.NotMeLinkInvalid from error
     logs.event("not-me", level="warning", account=account.account_id)
-    queue_reset_link(account.username_key)
+    _ask_for_password(link)
+
+
+def _ask_for_password(link: Link) -> None:
+    """Queue the link for a new password; posted again after a crash, the mail isn't lost or doubled."""
+    queue_reset_link(link.username_key, event=f"not-me#{link.link_hash}")
 
 
 def _may_take_back(link: Link, account: Account, now: datetime) -> bool:

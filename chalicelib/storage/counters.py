@@ -17,7 +17,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from chalicelib import settings
+from chalicelib import crypto, settings
 from chalicelib.storage import locks, tables
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class _Counter(Model):
     purge_at = NumberAttribute(null=True)
     outcome = UnicodeAttribute(null=True)
     lock_bucket = UnicodeAttribute(null=True)
+    # Stands on a lockout whose mail isn't queued yet.
+    lock_id = UnicodeAttribute(null=True)
     by_lock = _ByLock()
 
 
@@ -228,25 +230,39 @@ def clear(counter: str, *, day: str) -> None:
 # --- lockouts -----------------------------------------------------------------
 
 
-def lock(address_hash: str, *, day: str, until: datetime, now: datetime) -> bool:
-    """Lock an address's counter, and return whether this call did it.
+def lock(address_hash: str, *, day: str, until: datetime, now: datetime) -> str | None:
+    """Lock an address's counter; return the lockout's id while nobody has queued its mail.
 
-    Closes the race of many sixth tries at once: exactly one finds the counter unlocked.
+    Closes the race of many sixth tries at once: exactly one finds the counter unlocked. The id stands
+    until `note_told`, so that a crash in between leaves the mail to the next try.
     """
     at, ends = int(now.timestamp()), int(until.timestamp())
+    lock_id = crypto.new_id()
     try:
         _Counter(address_hash, day).update(
             actions=[
                 _Counter.locked_until.set(ends),
                 _Counter.lock_bucket.set(locks.bucket(ends, address_hash)),
+                _Counter.lock_id.set(lock_id),
             ],
             condition=_Counter.locked_until.does_not_exist() | (_Counter.locked_until <= at),
         )
     except UpdateError as error:
         if not tables.condition_failed(error):
             raise
-        return False
-    return True
+        return _read(address_hash, day).lock_id
+    return lock_id
+
+
+def note_told(address_hash: str, *, day: str, lock_id: str) -> None:
+    """Note that a lockout's mail is queued; not on one that an admin lifted meanwhile."""
+    try:
+        _Counter(address_hash, day).update(
+            actions=[_Counter.lock_id.remove()], condition=_Counter.lock_id == lock_id
+        )
+    except UpdateError as error:
+        if not tables.condition_failed(error):
+            raise
 
 
 def locked_until(address_hashes: list[str], *, day: str, now: datetime) -> datetime | None:

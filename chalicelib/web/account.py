@@ -1,6 +1,6 @@
 """The guardian's own account as actions: password, address on record, open sessions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from chalicelib import errors
 from chalicelib.domain import accounts, recovery, repeats
@@ -59,15 +59,19 @@ def account_password(call: Call) -> Answer:
     """Change the password; other sessions end."""
     session, own = accounts.current(call.cookie("session"), now=call.now)
     fields = required(call, "current_password", "password", "verify_password")
-    accounts.change_password(
-        session,
-        own,
-        fields["current_password"],
-        fields["password"],
-        fields["verify_password"],
-        ip=call.ip,
-        now=call.now,
-    )
+
+    def change() -> None:
+        accounts.change_password(
+            session,
+            own,
+            fields["current_password"],
+            fields["password"],
+            fields["verify_password"],
+            ip=call.ip,
+            now=call.now,
+        )
+
+    _once(call, own, "account/password", fields, change)
     return Answer({"status": "ok"}, location="account?note=password-changed")
 
 
@@ -81,7 +85,7 @@ def account_email(call: Call) -> Answer:
         accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
         recovery.ask_for_address(own, fields["email"], now=call.now)
 
-    repeats.once("account/email", call.form_id, fields, first=ask, again=lambda: None, now=call.now)
+    _once(call, own, "account/email", fields, ask)
     return Answer({"status": "accepted"}, status=202, location="account?note=email-sent")
 
 
@@ -89,7 +93,19 @@ def account_email(call: Call) -> Answer:
 def account_sessions_end(call: Call) -> Answer:
     """End every other session."""
     session, own = accounts.current(call.cookie("session"), now=call.now)
-    current_password = required(call, "current_password")["current_password"]
-    accounts.prove(own, current_password, ip=call.ip, now=call.now)
-    accounts.end_other_sessions(session, own)
+    fields = required(call, "current_password")
+
+    def end() -> None:
+        accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
+        accounts.end_other_sessions(session, own)
+
+    _once(call, own, "account/sessions/end", fields, end)
     return Answer(status=204, location="account?note=sessions-ended")
+
+
+def _once(
+    call: Call, own: Account, route: str, fields: Mapping[str, str], act: Callable[[], None]
+) -> None:
+    """Do what a form asks for once, however often it is posted, for this account."""
+    asked = {**fields, "account": own.account_id}
+    repeats.once(route, call.form_id, asked, first=act, again=lambda: None, now=call.now)

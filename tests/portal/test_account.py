@@ -107,6 +107,32 @@ def test_a_wrong_current_password_counts_as_a_failed_sign_in(
     assert new_visitor().post("/sign-in", fields).status == 429
 
 
+def test_the_same_form_twice_is_one_change_and_one_mail(
+    browser: PortalClient, rosa: factories.SomeAccount, mailbox: Mailbox
+) -> None:
+    fields = {"current_password": rosa.password, "password": NEW, "verify_password": NEW}
+    answers = [browser.post("/account/password", fields | {"form_id": "f1"}) for _ in range(3)]
+    assert [a.status for a in answers] == [200] * 3
+    assert len(mailbox()) == 1
+    assert browser.post("/account/password", fields | {"form_id": "f2"}).status == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/account/password", {"password": NEW, "verify_password": NEW}),
+        ("/account/email", {"email": NEW_ADDRESS}),
+        ("/account/sessions/end", {}),
+    ],
+)
+def test_the_same_wrong_form_many_times_counts_once(
+    browser: PortalClient, rosa: factories.SomeAccount, path: str, fields: dict[str, str]
+) -> None:
+    wrong = fields | {"current_password": "wrong 1", "form_id": "f1"}
+    assert {browser.post(path, wrong).status for _ in range(12)} == {422}
+    assert change_password(browser, rosa.password).status == 200
+
+
 # --- address ------------------------------------------------------------------------------
 
 
