@@ -229,8 +229,3 @@ def _new_address(move: GuardianMove) -> list[Any]:
         _AccountAddress.email.set(move.email),
         _AccountAddress.address_hash.set(move.address_hash),
     ]
-
-
-def forget_clients() -> None:
-    """Drop the client, as a new container would; for tests."""
-    _dynamodb.cache_clear()
