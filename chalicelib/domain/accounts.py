@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from chalicelib import crypto, errors, logs
+from chalicelib import crypto, errors, logs, policy
 from chalicelib.domain import credentials, limits
 from chalicelib.storage import accounts, aws, district
 from chalicelib.storage.accounts import Account, Session
@@ -64,7 +64,14 @@ def sign_in(
         limits.give_back(from_ip)
     if carried:
         sign_out(carried)
+    _end_oldest_sessions(name)
     return signed_in
+
+
+def _end_oldest_sessions(username_key: str) -> None:
+    """Keep an account's sessions bounded; the index is read late, so one more may live for a while."""
+    for session_hash in accounts.sessions_of(username_key)[: -policy.SESSIONS_PER_ACCOUNT]:
+        accounts.end_session(session_hash)
 
 
 def _checked(name: str, password: str) -> Account | None:
