@@ -6,11 +6,13 @@ that would prevent a double, so a crash between sending and noting costs one mai
 """
 
 import contextlib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from chalicelib import logs, settings, texts
+from chalicelib.domain import addresses
 from chalicelib.storage import accounts, aws, counters, district, roster
 from chalicelib.storage.values import GuardianRecord
 
@@ -19,6 +21,9 @@ _LEASE_SECONDS = 120
 # As long as a message can live, in the queue and its dead-letter queue.
 _NOTED_SECONDS = 29 * 86400
 _SENT = "sent"
+_LINE_MAKERS = {"Cc", "Zl", "Zp"}
+# Marks that turn the direction of the text that follows (Unicode UAX #9, explicit ones).
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # How long an account may take to come to be after its mail was queued.
 _ACCOUNT_SECONDS = 60
 
@@ -71,12 +76,16 @@ def languages_of(guardian: GuardianRecord) -> Sequence[str]:
 def _send(
     recipient: str, name: str, *, languages: Sequence[str], data: Mapping[str, object]
 ) -> None:
+    if addresses.normalised(recipient) is None:
+        # The import takes no such address; sent all the same it could become two recipients.
+        logs.event("mail-unsendable", level="warning", mail=name)
+        return
     preferences = district.preferences()
     rendered = texts.mail(
         name,
         languages=languages,
         data={
-            **data,
+            **{key: _in_one_line(value) for key, value in data.items()},
             "portal_url": settings.portal_url(),
             "district_name": preferences.district_name,
             "support_url": preferences.support_url,
@@ -86,6 +95,16 @@ def _send(
         recipient=recipient, subject=rendered.subject, text=rendered.text, html=rendered.html
     )
     logs.event("mail-sent", mail=name)
+
+
+def _in_one_line(value: object) -> object:
+    """Return a name without what could begin a line or turn the words around it (security row S51)."""
+    if isinstance(value, list):
+        return [_in_one_line(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    kept = "".join(" " if unicodedata.category(c) in _LINE_MAKERS else c for c in value)
+    return " ".join("".join(c for c in kept if c not in _TURNING).split())
 
 
 # --- account created ----------------------------------------------------------
