@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 ITEMS_A_CHUNK = 5_000
 # Each is a transaction of its own.
 GUARDIANS_A_CHUNK = 500
@@ -93,7 +94,7 @@ def make_tables(state: sqlite3.Connection) -> None:
 
 def line_of(pk: str, sk: str, attributes: Mapping[str, str] | None) -> str:
     """Return an item's change as a line of a chunk; without attributes it deletes."""
-    return json.dumps([pk, sk, attributes], ensure_ascii=False)
+    return _encoded([pk, sk, attributes])
 
 
 def in_order(state: sqlite3.Connection, contents: Chunks, folder: Path) -> list[Path]:
@@ -195,4 +196,4 @@ def _guardians(state: sqlite3.Connection) -> Iterator[str]:
             "email": email,
             "address_hash": profile.get("address_hash") if profile else None,
         }
-        yield json.dumps(line, ensure_ascii=False)
+        yield _encoded(line)

@@ -21,6 +21,10 @@ from chalicelib.domain.roster_links import Pair, Person, Relation, flag
 Data = dict[str, Any]
 RECENT_EVENTS, NEWEST_GRADES = 20, 5
 _BATCH = 5_000
+# Assignments kept in memory, about 1 KB each: all that a district has at a time.
+_ASSIGNMENTS = 250_000
+# Made once: `json.dumps` makes an encoder a call, and there are millions.
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 # 132 bits: enough to tell that an item changed.
 _HASH_SYMBOLS = 22
 
@@ -132,10 +136,6 @@ class _Writer:
         """Write what waits."""
         self._state.executemany("INSERT OR REPLACE INTO main.items VALUES (?, ?, ?)", self._items)
         self._items.clear()
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class _ByStudent:
@@ -265,7 +265,7 @@ class _School:
         self._enrollments = _ByStudent(state, "enrollments")
         self._attendance = _ByStudent(state, "attendance")
         self._results = _ByStudent(state, "results")
-        self._assignment = functools.lru_cache(maxsize=50_000)(self._read_assignment)
+        self._assignment = functools.lru_cache(maxsize=_ASSIGNMENTS)(self._read_assignment)
 
     def _title(self, row: Data) -> str:
         course = self._courses.get(row.get("courseSourcedId", ""), {})

@@ -18,6 +18,8 @@ from chalicelib.domain.oneroster import Row
 
 LAST4_PURPOSE = "last4"
 _SPOOL_ROWS = 5_000
+# Made once: `json.dumps` makes an encoder a call, and there are millions.
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 # What is kept of each file's row; everything else is forgotten on reading.
 KEPT: Mapping[str, tuple[str, ...]] = {
@@ -243,10 +245,9 @@ def spool(state: sqlite3.Connection, rows: Iterator[Row], keyring: crypto.Keyrin
 
 def _spooled(row: Row, keyring: crypto.Keyring) -> tuple[str, str | None, str | None, int, str]:
     values = row.values
+    # Blank cells are left out; `== 0` keeps what is false or nought.
     kept: dict[str, object] = {
-        column: values[column]
-        for column in KEPT[row.file]
-        if values.get(column) not in (None, "", [])
+        column: value for column in KEPT[row.file] if (value := values.get(column)) or value == 0
     }
     if row.file == "users.csv":
         last4 = values.get("metadata.ssnLast4")
@@ -258,7 +259,7 @@ def _spooled(row: Row, keyring: crypto.Keyring) -> tuple[str, str | None, str | 
         key if isinstance(key, str) else None,
         row.modified,
         int(row.active),
-        json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True),
+        _encoded(kept),
     )
 
 
