@@ -111,7 +111,8 @@ class LocalStack:
         """Have the embedded AWS save its state and end; waits for it."""
         if self.process is None or self.process.poll() is not None:
             return
-        self.process.send_signal(signal.SIGINT)
+        # SIGTERM, since SIGINT may be ignored where a shell started us in the background.
+        self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -446,7 +447,9 @@ def main() -> None:
             return
         if arguments.fresh:
             shutil.rmtree(stack.folder, ignore_errors=True)
-        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        # Both end us alike, also where a shell started us in the background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         run(stack, arguments.roster)
     except KeyboardInterrupt:
         print("\nSaved and stopped.")
