@@ -153,7 +153,7 @@ class _AuditEntry(Model):
     details = UnicodeAttribute(null=True)
 
 
-def audit(  # noqa: PLR0913 - who, what, when, from where, outcome
+def audit(
     subject: str,
     action: str,
     outcome: str,
