@@ -4,6 +4,7 @@ import-linter (`make lint`) holds the layers; what it can't see is read here fro
 """
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from chalicelib.web import http
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "chalicelib").rglob("*.py"))
@@ -69,6 +72,28 @@ def test_app_defines_handlers_and_the_app_only() -> None:
     assert kinds <= {ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.FunctionDef}
     assigned = [node for node in tree(ROOT / "app.py").body if isinstance(node, ast.Assign)]
     assert [ast.unparse(node) for node in assigned] == ["app = Chalice(app_name='parent-portal')"]
+
+
+def test_routes_take_the_contracts_methods_and_no_other() -> None:
+    """CORS would be a header of Chalice's, and OPTIONS a route of its own (S64)."""
+    app = importlib.import_module("app").app
+    taken = {path: "".join(sorted(methods)) for path, methods in app.routes.items()}
+    assert taken.pop("/{proxy+}") == "".join(sorted(http.EVERY_METHOD))
+    assert taken == {
+        "/": "GET",
+        "/activation-key": "GETPOST",
+        "/activate": "GETPOST",
+        "/create-account": "POST",
+        "/sign-in": "GETPOST",
+        "/sign-out": "POST",
+        "/session": "GETPOST",
+        "/students": "GET",
+        "/status": "GET",
+        "/static/{name}": "GET",
+        "/problems/{code}": "GET",
+    }
+    assert "cors" not in (ROOT / "app.py").read_text("utf-8").lower()
+    assert app.debug is False
 
 
 # --- who may import what (S1, S86) ----------------------------------------------

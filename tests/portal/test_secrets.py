@@ -6,6 +6,7 @@ The values searched for occur nowhere else, so a find is a leak.
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -197,6 +198,53 @@ def test_lookups_past_the_limit_are_the_same_bytes_for_right_wrong_and_nobody(
     right = {"student_number": "008", "ssn_last4": "4321"}
     assert new_visitor().post("/activation-key", right, ip="192.0.2.99").status == 429
     assert mailbox() == []
+
+
+# --- one key, one account (S2, S3) --------------------------------------------------
+
+
+def test_fifty_uses_of_one_key_at_once_from_one_ip_make_one_account(
+    new_visitor: Visitors,
+) -> None:
+    key = factories.activation_key(factories.family())
+
+    def use(place: int) -> int:
+        name = {"activation_key": key, "username": f"Rosa{place}", "password": factories.PASSWORD}
+        fields = {**name, "verify_password": factories.PASSWORD}
+        return new_visitor().post("/create-account", fields).status
+
+    with ThreadPoolExecutor(10) as pool:
+        statuses = sorted(pool.map(use, range(50)))
+    assert statuses[0] == 201
+    assert set(statuses[1:]) <= {422, 429}
+    assert sum(accounts.read_account(f"rosa{i}") is not None for i in range(50)) == 1
+
+
+@pytest.mark.parametrize("ending", ["account", "revoked", "deleted"])
+def test_keys_end_though_no_index_finds_them(
+    new_visitor: Visitors, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    guardian = factories.family()
+    first, second = (factories.activation_key(guardian) for _ in range(2))
+    make = botocore.client.BaseClient._make_api_call
+
+    def blind(client: Any, operation: str, parameters: Any) -> Any:
+        if operation == "Query" and "IndexName" in parameters:
+            return {"Items": [], "Count": 0, "ScannedCount": 0}
+        return make(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", blind)
+    name = {"activation_key": first, "username": "Rosa1", "password": factories.PASSWORD}
+    if ending == "revoked":
+        assert invoke("revoke_activation_key", {"guardian_id": guardian.guardian_id}) == {
+            "revoked": 0
+        }
+    else:
+        made = {**name, "verify_password": factories.PASSWORD}
+        assert new_visitor().post("/create-account", made).status == 201
+    if ending == "deleted":
+        assert invoke("delete_account", {"username": "Rosa1"})["state"] == "none"
+    assert new_visitor().post("/activate", {"activation_key": second}).status == 422
 
 
 # --- no session for who may not (S24, S30, S35) -------------------------------------
