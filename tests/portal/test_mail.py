@@ -283,9 +283,11 @@ def test_a_worker_killed_at_any_step_loses_no_mail_and_doubles_one_at_most(
         kill.update(at=None)
         if ended:
             break
-        # SQS delivers it again after the visibility timeout, when no lease can stand any more.
-        monday.shift(360)
-        assert send_mail_to_worker(*messages) == []
+        # SQS may deliver it again at once, and again after the visibility timeout where that failed,
+        # when no lease can stand any more; what it saw succeed never comes again.
+        if send_mail_to_worker(*messages):
+            monday.shift(360)
+            assert send_mail_to_worker(*messages) == []
         assert 1 <= len(sent) <= 2, step
         keys = [re.findall(r"(?:\w{4}-){3}\w{4}", json.dumps(one))[0] for one in sent]
         assert portal.post("/activate", {"activation_key": keys[-1]}).status == 200
