@@ -38,7 +38,8 @@ PHONE: Mapping[str, Any] = {
     "is_mobile": True,
 }
 WIDE: Mapping[str, Any] = {"viewport": {"width": 1280, "height": 900}}
-PASSWORD, WRONG_KEY = "blue42Horses", "2222-2222-2222-2222"
+PASSWORD, WRONG_PASSWORD = "blue42Horses", "red43Horses"
+WRONG_KEY = "2222-2222-2222-2222"
 FIRST_PAGE_BYTES, FIRST_PAGE_REQUESTS = 30_000, 3
 
 # Visitors come from one address each, so that the limits of one leave the others alone.
@@ -74,6 +75,7 @@ class Visit:
     origin: str
     name: str
     scripts: bool
+    touch: bool = True
     page: Page = field(init=False)
     requested: list[str] = field(default_factory=list)
     answers: list[Response] = field(default_factory=list)
@@ -117,7 +119,7 @@ class Visit:
     def _follow(self, control: Any) -> int:
         shown = len(self.answers)
         with self.page.expect_navigation():
-            control.tap() if self.name != "wide" else control.click()
+            control.tap() if self.touch else control.click()
         pages = [one for one in self.answers[shown:] if one.request.is_navigation_request()]
         return pages[-1].status
 
@@ -148,7 +150,7 @@ class Visit:
             assert not wrong, [(name, one["id"], one["nodes"][0]["html"]) for one in wrong]
         width = self.page.evaluate("document.documentElement.scrollWidth")
         assert width <= self.page.viewport_size["width"], (name, width)  # type: ignore[index]
-        assert PASSWORD not in self.page.content(), name
+        assert "Horses" not in self.page.content(), name
 
     def stored(self) -> str:
         """Return all that the page's origin keeps in the browser, but for HttpOnly cookies."""
@@ -186,7 +188,8 @@ def new_visit(browser: Browser, stack: LocalStack) -> Iterator[NewVisit]:
             java_script_enabled=scripts,
             extra_http_headers={"X-Forwarded-For": next(_ADDRESSES)},
         )
-        visits.append(Visit(context, stack.address.rstrip("/"), name, scripts))
+        touch = bool(device.get("has_touch"))
+        visits.append(Visit(context, stack.address.rstrip("/"), name, scripts, touch))
         return visits[-1]
 
     yield make
@@ -297,6 +300,8 @@ def key_from_mail(
 
 def enter_the_key(visit: Visit, key: str) -> None:
     visit.follow("Enter your activation key")
+    expected: list[str | None] = ["text", "one-time-code", None]
+    assert attributes(visit, "#activation_key", "type", "autocomplete", "maxlength") == expected
     visit.page.fill("#activation_key", WRONG_KEY)
     assert visit.press("Submit") == 422
     assert_refused(visit, "activation_key")
@@ -351,7 +356,7 @@ def sign_in_at_last(visit: Visit, username: str) -> None:
     expected = ["password", "current-password"]
     assert attributes(visit, "#password", "type", "autocomplete") == expected
     visit.page.fill("#username", username)
-    visit.page.fill("#password", "red43Horses")
+    visit.page.fill("#password", WRONG_PASSWORD)
     assert visit.press("Sign in") == 401
     assert_refused(visit, "username")
     assert "No security authorization. Please log in." in visit.text
@@ -445,6 +450,31 @@ def paste(visit: Visit, field_selector: str, text: str) -> None:
     visit.page.focus(field_selector)
     visit.page.keyboard.press("Control+V")
     assert visit.page.input_value(field_selector).strip() == text.strip()
+
+
+# --- what stays on a device ---------------------------------------------------
+
+
+def test_a_device_keeps_the_script_and_nothing_about_a_child(browser, stack, district, tmp_path):
+    """A browser with a profile on disk, closed without signing out, as on a borrowed computer."""
+    family = next(one for one in district.families if one.shape == "half siblings")
+    make_account(stack, str(family.guardians[0].email), "journey4")
+    context = browser.browser_type.launch_persistent_context(
+        tmp_path, executable_path=os.fspath(CHROMIUM), args=ARGS, ignore_default_args=_NOT_OURS
+    )
+    visit = Visit(context, stack.address.rstrip("/"), "device", scripts=True, touch=False)
+    sign_in(visit, "journey4")
+    assert_children(visit, family)
+    visit.follow("Students")
+    visit.follow("Home")
+    visit.end()
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    script = next(url for url in visit.requested if url.endswith(".js"))
+    assert script.encode() in kept, "the cache on disk isn't where this test looks"
+    for child in family.students:
+        for text in (child.student_number, str(child.gtid), child.family_name):
+            assert text.encode() not in kept, text
+            assert text.encode("utf-16-le") not in kept, text
 
 
 # --- addresses and names that mean harm -------------------------------------------
