@@ -21,6 +21,7 @@ PASSWORD = "blue42horses"
 ROSTER_TABLE = "parent-portal-local-roster"
 Key = tuple[str, str]
 
+_KEY = re.compile(r"\b(?:[2-9A-HJKMNP-TV-Z]{4}-){3}[2-9A-HJKMNP-TV-Z]{4}\b")
 _addresses = itertools.count(1)
 
 
@@ -65,9 +66,15 @@ def mailed_key(stack: LocalStack, seeker: Seeker) -> str:
     before = len(stack.mails())
     assert ask_for_key(stack, seeker)[0] == 202
     mail = wait_for_mail(stack, seeker.email, after=before)
-    found = re.search(r"\b(?:[2-9A-HJKMNP-TV-Z]{4}-){3}[2-9A-HJKMNP-TV-Z]{4}\b", mail["BodyText"])
+    found = _KEY.search(mail["BodyText"])
     assert found, mail
     return found[0]
+
+
+def mailed_keys(stack: LocalStack) -> list[str]:
+    """Return every key that was mailed to anybody so far."""
+    found = (_KEY.search(mail["BodyText"]) for mail in stack.mails())
+    return [one[0] for one in found if one]
 
 
 def get_in(stack: LocalStack, key: str, username: str) -> DeployedClient:
