@@ -22,7 +22,7 @@ test: $(VENV)/ready ## Run every test that this machine can run; ARGS="tests/uni
 	$(BIN)/python -m pytest $(ARGS)
 
 scale: $(VENV)/ready ## Import 50,000 students on the local stack (a quarter of an hour)
-	$(BIN)/python -m pytest -m scale tests/e2e/test_import_scale.py $(ARGS)
+	$(BIN)/python -m pytest -s -m scale tests/e2e/test_import_scale.py $(ARGS)
 
 lint: $(VENV)/ready ## Check style and layers
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ is printed, and kept in docs/scale.md.
 import json
 import resource
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -113,10 +112,11 @@ def memory_on_aws() -> int:
 
 
 def say(what: str, began: float) -> None:
-    """Print a measurement, past pytest's capturing."""
+    """Print a measurement; `make scale` has pytest show it."""
     mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(
-        f"\n[scale] {what}; {time.monotonic() - began:.0f} s (test {mine} MB)", file=sys.__stderr__
+    print(  # noqa: T201 - a person waits for it
+        f"\n[scale] {what}; {time.monotonic() - began:.0f} s (test {mine} MB)",
+        flush=True,
     )
 
 
