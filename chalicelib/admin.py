@@ -53,24 +53,33 @@ def run(name: str, event: object, context: Any) -> dict[str, object]:
             function.subject(fields) if not faults else f"function#{name}",
             name,
             outcome,
-            operator=operator if isinstance(operator, str) else None,
+            operator=operator if _is_text(operator) else None,
             request_id=request_id,
             details=fields if not faults else {},
             now=now,
         )
 
     try:
-        if faults:
-            raise errors.EventInvalid(errors=faults)
+        _refuse_misfit(faults)
         audit("begun")
         answer = dict(function.act(Event(fields, now)))
     except errors.Refusal as refusal:
         audit(refusal.code)
         logs.event("admin-refused", function=name, problem=refusal.code)
         return {"error": {"code": refusal.code, "detail": _detail(refusal)}}
+    except Exception as error:
+        # Nobody knows how far it came: the entry says so, and Lambda counts the error for its alarm.
+        logs.event("admin-failed", level="error", function=name, error=type(error).__name__)
+        audit("failed")
+        raise
     audit("done")
     logs.event("admin-done", function=name)
     return answer
+
+
+def _refuse_misfit(faults: list[FieldError]) -> None:
+    if faults:
+        raise errors.EventInvalid(errors=faults)
 
 
 def _detail(refusal: errors.Refusal) -> str:

@@ -11,14 +11,14 @@ from chalicelib import settings
 
 def now() -> datetime:
     """Return the instant, in UTC, to the second: finer than any rule is."""
-    return (datetime.now(UTC) + timedelta(seconds=_ahead())).replace(microsecond=0)
+    return (datetime.now(UTC) + _ahead()).replace(microsecond=0)
 
 
-def _ahead() -> float:
+def _ahead() -> timedelta:
     path = settings.clock_file()
     if path is None:
-        return 0
+        return timedelta()
     try:
-        return float(path.read_text())
-    except (OSError, ValueError):
-        return 0
+        return timedelta(seconds=float(path.read_text()))
+    except (OSError, ValueError, OverflowError):
+        return timedelta()

@@ -98,10 +98,10 @@ def reset_lockouts(event: CloudWatchEvent) -> None:
 def import_roster(event: CloudWatchEvent) -> None:
     """Take note of an uploaded object; its import runs from the queue."""
     logs.begin(_request_id(event))
-    detail = event.to_dict().get("detail", {})
-    stored = detail.get("object", {})
+    detail = event.to_dict().get("detail") or {}
+    stored = detail.get("object") or {}
     roster_import.receive(
-        detail.get("bucket", {}).get("name"),
+        (detail.get("bucket") or {}).get("name"),
         stored.get("key"),
         stored.get("version-id"),
         now=clock.now(),

@@ -81,6 +81,7 @@ def sign_in(
         limits.give_back(from_ip)
     if carried:
         sign_out(carried)
+    _end_oldest_sessions(name)
     return signed_in
 
 
@@ -131,7 +132,6 @@ def _begin(
         except accounts.AccountChanged:
             account = _checked(accounts.read_account(account.username_key), password)
             continue
-        _bound_sessions(account)
         logs.event("sign-in-succeeded", account=account.account_id)
         return SignedIn(
             token=token,
@@ -161,9 +161,9 @@ def _locked_until(account: Account, preferences: policy.Preferences, now: dateti
     return until or preferences.next_midnight(now)
 
 
-def _bound_sessions(account: Account) -> None:
-    """End an account's oldest sessions beyond the bound (ASVS 7.1.2)."""
-    for session_hash in accounts.sessions_of(account.username_key)[: -policy.SESSIONS_PER_ACCOUNT]:
+def _end_oldest_sessions(username_key: str) -> None:
+    """Keep an account's sessions bounded; the index is read late, so one more may live for a while."""
+    for session_hash in accounts.sessions_of(username_key)[: -policy.SESSIONS_PER_ACCOUNT]:
         accounts.end_session(session_hash)
 
 

@@ -157,7 +157,7 @@ def send_key(send: mail.Send, guardian: GuardianRecord, issued: KeyState, *, now
     """Mail a guardian a fresh key at the roster address, and note for admins that it was sent."""
     assert guardian.email is not None
     assert issued.activation_key is not None
-    send(
+    sent = send(
         guardian.email,
         "activation-key",
         languages=mail.languages_of(guardian),
@@ -168,7 +168,8 @@ def send_key(send: mail.Send, guardian: GuardianRecord, issued: KeyState, *, now
             "expires_on": _expires_on(issued),
         },
     )
-    roster.set_mail_state(guardian.guardian_id, "sent", now)
+    if sent:
+        roster.set_mail_state(guardian.guardian_id, "sent", now)
 
 
 def _expires_on(issued: KeyState) -> date:

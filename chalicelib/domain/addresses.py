@@ -23,7 +23,7 @@ def normalised(typed: str) -> str | None:
     Only ASCII letters change case: `str.lower` makes the Kelvin sign a `k` and two mailboxes one.
     """
     text = typed.strip(" \t\r\n")
-    if len(text) > _MOST or not _ADDRESS.match(text):
+    if len(text) > _MOST or not _ADDRESS.match(text) or not text.isprintable():
         return None
     local, _, domain = text.rpartition("@")
     labels = domain.split(".")

@@ -6,6 +6,7 @@ that would prevent a double, so a crash between sending and noting costs one mai
 """
 
 import contextlib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -24,6 +25,9 @@ _SENT = "sent"
 SUPPRESSED = ("bounced", "complained")
 # Until the address changes or an admin clears it: longer than any child is at school.
 _SUPPRESSED_SECONDS = 20 * 365 * 86400
+_LINE_MAKERS = {"Cc", "Zl", "Zp"}
+# Marks that turn the direction of the text that follows (Unicode UAX #9, explicit ones).
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # How long an account may take to come to be after its mail was queued.
 _ACCOUNT_SECONDS = 60
 
@@ -37,8 +41,11 @@ class Send(Protocol):
 
     def __call__(
         self, recipient: str, name: str, *, languages: Sequence[str], data: Mapping[str, object]
-    ) -> None:
-        """Send mail `name` to one recipient; `data` holds only what its words need."""
+    ) -> bool:
+        """Send mail `name` to one recipient; `data` holds only what its words need.
+
+        False where it would not arrive: the address bounced or complained, or is none.
+        """
 
 
 @contextlib.contextmanager
@@ -75,16 +82,20 @@ def languages_of(guardian: GuardianRecord) -> Sequence[str]:
 
 def _send(
     recipient: str, name: str, *, languages: Sequence[str], data: Mapping[str, object]
-) -> None:
+) -> bool:
     if address_state(recipient) is not None:
         logs.event("mail-suppressed", mail=name)
-        return
+        return False
+    if addresses.normalised(recipient) is None:
+        # The import takes no such address; sent all the same it could become two recipients.
+        logs.event("mail-unsendable", level="warning", mail=name)
+        return False
     preferences = district.preferences()
     rendered = texts.mail(
         name,
         languages=languages,
         data={
-            **data,
+            **{key: _in_one_line(value) for key, value in data.items()},
             "portal_url": settings.portal_url(),
             "district_name": preferences.district_name,
             "support_url": preferences.support_url,
@@ -95,6 +106,7 @@ def _send(
         recipient=recipient, subject=rendered.subject, text=rendered.text, html=rendered.html
     )
     logs.event("mail-sent", mail=name)
+    return True
 
 
 # --- addresses that mails don't reach -----------------------------------------------------
@@ -259,6 +271,16 @@ def new_link(
         )
     )
     return token
+
+
+def _in_one_line(value: object) -> object:
+    """Return a name without what could begin a line or turn the words around it (security row S51)."""
+    if isinstance(value, list):
+        return [_in_one_line(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    kept = "".join(" " if unicodedata.category(c) in _LINE_MAKERS else c for c in value)
+    return " ".join("".join(c for c in kept if c not in _TURNING).split())
 
 
 # --- account created ----------------------------------------------------------

@@ -2,8 +2,11 @@
 
 import unicodedata
 
+# DynamoDB takes 2,048 bytes for a key; nobody's name needs more than this to be found.
+_MOST = 200
+
 
 def name_key(family_name: str) -> str:
     """Return a family name without case, accents, punctuation and space."""
     decomposed = unicodedata.normalize("NFKD", family_name.casefold())
-    return "".join(c for c in decomposed if c.isalnum())
+    return "".join(c for c in decomposed if c.isalnum())[:_MOST]

@@ -200,7 +200,8 @@ def _days(cell: str) -> list[str]:
 
 
 def _email(cell: str) -> str:
-    if len(cell) > _EMAIL_MOST or not _EMAIL.fullmatch(cell) or ".." in cell:
+    fits = _EMAIL.fullmatch(cell) and ".." not in cell and cell.isprintable()
+    if len(cell) > _EMAIL_MOST or not fits:
         raise Odd("user.email.format")
     return cell
 

@@ -5,23 +5,21 @@ go, then guardians whose keys or address end, then other deletions, then content
 """
 
 import gzip
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 ITEMS_A_CHUNK = 5_000
 # Each is a transaction of its own.
 GUARDIANS_A_CHUNK = 500
+# The phases whose lines wait in the spool; contents go to their chunks at once.
+TAKES, GIVES, PROFILES = "takes", "gives", "profiles"
 _LINK_IN_GUARDIAN = (
     "pk >= 'guardian#' AND pk < 'guardian$' AND sk >= 'student#' AND sk < 'student$'"
-)
-_LINK_IN_STUDENT = "pk >= 'student#' AND pk < 'student$' AND sk >= 'guardian#' AND sk < 'guardian$'"
-_ADMITS = """instr(body, '\\"portal_access\\":true') > 0"""
-_MOVING = (
-    "substr(pk, 1, 9) = 'guardian#' AND sk = 'profile' "
-    "AND substr(pk, 10) IN (SELECT id FROM work.moving)"
 )
 
 
@@ -58,27 +56,97 @@ class GuardianChange:
 Change = ItemChange | GuardianChange
 
 
-def write_chunks(state: sqlite3.Connection, folder: Path) -> list[Path]:
-    """Write the changes as gzipped JSON lines, in the order they must be applied.
+class Chunks:
+    """Writes lines as gzipped chunks of one size into a folder, one after the other."""
+
+    def __init__(self, folder: Path, most: int = ITEMS_A_CHUNK) -> None:
+        self._folder = folder
+        self._most = most
+        self._waiting: list[str] = []
+        self.paths: list[Path] = []
+
+    def add(self, line: str) -> None:
+        """Take one line."""
+        self._waiting.append(line)
+        if len(self._waiting) >= self._most:
+            self._write()
+
+    def close(self) -> list[Path]:
+        """Write what waits; return every chunk in order."""
+        if self._waiting:
+            self._write()
+        return self.paths
+
+    def _write(self) -> None:
+        path = self._folder / f"{len(self.paths):05}.jsonl.gz"
+        packed = gzip.compress("\n".join(self._waiting).encode(), compresslevel=1, mtime=0)
+        path.write_bytes(packed)
+        self.paths.append(path)
+        self._waiting.clear()
+
+
+def make_tables(state: sqlite3.Connection) -> None:
+    """Make what the changes that must wait their turn are kept in."""
+    state.execute(f"CREATE TABLE spool.{TAKES} (line TEXT)")
+    state.execute(f"CREATE TABLE spool.{GIVES} (line TEXT)")
+    state.execute(f"CREATE TABLE spool.{PROFILES} (id TEXT PRIMARY KEY, line TEXT)")
+
+
+def line_of(pk: str, sk: str, attributes: Mapping[str, str] | None) -> str:
+    """Return an item's change as a line of a chunk; without attributes it deletes."""
+    return _encoded([pk, sk, attributes])
+
+
+def in_order(state: sqlite3.Connection, contents: Chunks, folder: Path) -> list[Path]:
+    """Return every chunk, in the order they must be applied.
 
     A chunk holds changes of one phase only, so its parts may be written side by side.
 
     Args:
-        state: the new state with `base` and `work` attached, items derived.
-        folder: an empty folder.
+        state: the new state with `base` and `spool` attached, items derived.
+        contents: the chunks of contents so far; plain guardians' profiles are added.
+        folder: where further folders of chunks are made.
     """
     _find_moving_guardians(state)
-    chunks: list[Path] = []
-    for lines, most in _phases(state):
-        batch: list[str] = []
-        for line in lines:
-            batch.append(line)
-            if len(batch) == most:
-                chunks.append(_write(folder, len(chunks), batch))
-                batch = []
-        if batch:
-            chunks.append(_write(folder, len(chunks), batch))
-    return chunks
+    for (line,) in state.execute(
+        f"SELECT line FROM spool.{PROFILES} WHERE id NOT IN (SELECT id FROM spool.moving)"  # noqa: S608
+    ):
+        contents.add(line)
+    taken = itertools.chain(_deleted(state, _LINK_IN_GUARDIAN), _lines(state, TAKES))
+    others = f"NOT ({_LINK_IN_GUARDIAN}) AND NOT (sk = 'profile' AND {_MOVING})"
+    return [
+        *_chunks(taken, folder / "taken"),
+        *_chunks(_guardians(state), folder / "guardians", GUARDIANS_A_CHUNK),
+        *_chunks(_deleted(state, others), folder / "deleted"),
+        *contents.close(),
+        *_chunks(_lines(state, GIVES), folder / "given"),
+    ]
+
+
+_MOVING = "pk IN (SELECT 'guardian#' || id FROM spool.moving)"
+
+
+def _chunks(lines: Iterable[str], folder: Path, most: int = ITEMS_A_CHUNK) -> list[Path]:
+    folder.mkdir()
+    chunks = Chunks(folder, most)
+    for line in lines:
+        chunks.add(line)
+    return chunks.close()
+
+
+def _lines(state: sqlite3.Connection, name: str) -> Iterator[str]:
+    for (line,) in state.execute(f"SELECT line FROM spool.{name}"):  # noqa: S608
+        yield line
+
+
+def _deleted(state: sqlite3.Connection, where: str) -> Iterator[str]:
+    """Yield the deletions of items that the new state doesn't have."""
+    query = (
+        f"SELECT pk, sk FROM base.items b WHERE {where} AND NOT EXISTS "  # noqa: S608
+        "(SELECT 1 FROM main.items i WHERE i.pk = b.pk AND i.sk = b.sk)"
+    )
+    for pk, sk in state.execute(query):
+        yield line_of(pk, sk, None)
 
 
 def read_chunk(packed: bytes) -> list[Change]:
@@ -93,23 +161,17 @@ def read_chunk(packed: bytes) -> list[Change]:
     return changes
 
 
-def _write(folder: Path, number: int, lines: list[str]) -> Path:
-    path = folder / f"changes-{number:04}.jsonl.gz"
-    path.write_bytes(gzip.compress("\n".join(lines).encode(), compresslevel=1, mtime=0))
-    return path
-
-
 def _find_moving_guardians(state: sqlite3.Connection) -> None:
     """Note the guardians that need a transaction.
 
     Those whose address changed, who left or came (an account may wait from before), and those who
     lose their last student. A first roster has nobody to take anything from.
     """
-    state.execute("CREATE TABLE work.moving (id TEXT PRIMARY KEY)")
+    state.execute("CREATE TABLE spool.moving (id TEXT PRIMARY KEY)")
     if state.execute("SELECT 1 FROM base.items LIMIT 1").fetchone() is None:
         return
     state.execute(
-        "INSERT OR IGNORE INTO work.moving "
+        "INSERT OR IGNORE INTO spool.moving "
         "SELECT b.id FROM base.guardians b LEFT JOIN main.guardians n USING (id) "
         "WHERE n.id IS NULL OR n.address <> b.address "
         "UNION SELECT id FROM main.guardians WHERE id NOT IN (SELECT id FROM base.guardians) "
@@ -118,41 +180,20 @@ def _find_moving_guardians(state: sqlite3.Connection) -> None:
     )
 
 
-def _phases(state: sqlite3.Connection) -> Iterator[tuple[Iterator[str], int]]:
-    """Yield each phase's lines and how many of them make a chunk."""
-    gone, put = "body IS NULL", "body IS NOT NULL"
-    takes = f"({put} AND {_LINK_IN_STUDENT} AND NOT {_ADMITS})"
-    gives = f"({put} AND (({_LINK_IN_STUDENT} AND {_ADMITS}) OR {_LINK_IN_GUARDIAN}))"
-    taken = f"(({gone} AND {_LINK_IN_GUARDIAN}) OR {takes})"
-    yield _items(state, taken), ITEMS_A_CHUNK
-    yield _guardians(state), GUARDIANS_A_CHUNK
-    yield _items(state, f"{gone} AND NOT ({_LINK_IN_GUARDIAN}) AND NOT ({_MOVING})"), ITEMS_A_CHUNK
-    contents = f"{put} AND NOT {takes} AND NOT {gives} AND NOT ({_MOVING})"
-    yield _items(state, contents), ITEMS_A_CHUNK
-    yield _items(state, gives), ITEMS_A_CHUNK
-
-
-def _items(state: sqlite3.Connection, where: str) -> Iterator[str]:
-    query = f"SELECT pk, sk, body FROM work.changes WHERE {where} ORDER BY pk, sk"  # noqa: S608
-    for pk, sk, body in state.execute(query):
-        attributes = json.loads(body) if body is not None else None
-        yield json.dumps([pk, sk, attributes], ensure_ascii=False)
-
-
 def _guardians(state: sqlite3.Connection) -> Iterator[str]:
-    for guardian_id, body, changed, old_email, email in state.execute(
-        "SELECT m.id, c.body, c.pk, b.email, n.email FROM work.moving m "
-        "LEFT JOIN work.changes c ON c.pk = 'guardian#' || m.id AND c.sk = 'profile' "
+    for guardian_id, changed, stays, old_email, email in state.execute(
+        "SELECT m.id, p.line, n.id, b.email, n.email FROM spool.moving m "
+        "LEFT JOIN spool.profiles p ON p.id = m.id "
         "LEFT JOIN base.guardians b ON b.id = m.id LEFT JOIN main.guardians n ON n.id = m.id "
         "ORDER BY m.id"
     ):
-        profile = json.loads(body) if body else None
+        profile = json.loads(changed)[2] if changed else None
         line = {
             "guardian_id": guardian_id,
             "profile": profile,
-            "keep": changed is None,
+            "keep": profile is None and stays is not None,
             "old_email": old_email,
             "email": email,
             "address_hash": profile.get("address_hash") if profile else None,
         }
-        yield json.dumps(line, ensure_ascii=False)
+        yield _encoded(line)

@@ -78,7 +78,10 @@ def compare(
         _unpack(base, base_file)
     with upload.open("rb") as source:
         roster = oneroster.open_set(source)
-        with closing(roster_state.open_state(folder / "new.sqlite", base=base_file)) as state:
+        opened = roster_state.open_state(
+            folder / "new.sqlite", base=base_file, spool=folder / "spool.sqlite"
+        )
+        with closing(opened) as state:
             known = {
                 f: Known(state, f) for f in roster_state.FILES if roster.files.get(f) != "bulk"
             }
@@ -97,13 +100,18 @@ def _compare_spooled(
     today: date,
 ) -> Comparison:
     source = _source(state, roster)
+    roster_state.make_spool_tables(state, roster.files)
     if "relationships.csv" in roster.files:
         if _first_relationships(state) and roster.files["relationships.csv"] == "delta":
             roster_links.begin_relationships(state, today)
         roster_links.end_made_pairs(state)
     counts = roster_state.merge(state, roster.files, today=today)
     _drop_what_does_not_count(state, roster, source)
-    _derive(state, source, folder, keyring, today)
+    contents = folder / "contents"
+    contents.mkdir()
+    chunks = roster_changes.Chunks(contents)
+    _derive(state, source, chunks, keyring, today)
+    ordered = roster_changes.in_order(state, chunks, folder)
     applied_newest = roster_state.get_meta(state, "newest", schema="base")
     roster_state.set_meta(state, "newest", newest or applied_newest)
     roster_state.set_meta(state, "links_source", source.links)
@@ -112,8 +120,8 @@ def _compare_spooled(
     return Comparison(
         found=Found(roster.version, roster.mode, counts, bad),
         holds=roster_holds.holds(state, looked),
-        chunks=roster_changes.write_chunks(state, folder),
-        state=_pack(state, folder),
+        chunks=ordered,
+        state=_pack(folder),
     )
 
 
@@ -150,18 +158,15 @@ def _drop_what_does_not_count(
 def _derive(
     state: sqlite3.Connection,
     source: Source,
-    folder: Path,
+    contents: roster_changes.Chunks,
     keyring: crypto.Keyring,
     today: date,
 ) -> None:
-    state.execute("ATTACH DATABASE ? AS work", (str(folder / "work.sqlite"),))
-    state.execute("PRAGMA work.journal_mode=OFF")
-    state.execute("PRAGMA work.synchronous=OFF")
-    roster_items.make_work_tables(state)
     people = roster_links.read_people(state, today)
     links = roster_links.links(state, people, source=source.links, frozen=source.frozen)
     homes = roster_links.households(people, links)
-    roster_items.derive(state, roster_items.Family(people, links, homes), keyring, today)
+    family = roster_items.Family(people, links, homes)
+    roster_items.derive(state, family, contents, keyring=keyring, today=today)
 
 
 def _unpack(packed: Path, into: Path) -> None:
@@ -169,11 +174,12 @@ def _unpack(packed: Path, into: Path) -> None:
         shutil.copyfileobj(source, out, 1 << 20)
 
 
-def _pack(state: sqlite3.Connection, folder: Path) -> Path:
-    """Write the new state without what was dropped on the way, gzipped."""
-    whole, packed = folder / "whole.sqlite", folder / "state.sqlite.gz"
-    state.execute("VACUUM main INTO ?", (str(whole),))
-    with whole.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as out:
+def _pack(folder: Path) -> Path:
+    """Return the new state's file, gzipped; everything in it is committed."""
+    packed = folder / "state.sqlite.gz"
+    with (
+        (folder / "new.sqlite").open("rb") as source,
+        gzip.open(packed, "wb", compresslevel=1) as out,
+    ):
         shutil.copyfileobj(source, out, 1 << 20)
-    whole.unlink()
     return packed

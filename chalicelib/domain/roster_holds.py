@@ -73,12 +73,10 @@ def _guardians_dropped(state: sqlite3.Connection, looked: Looked) -> Hold | None
 def _dropped(state: sqlite3.Connection, looked: Looked, kind: str) -> Hold | None:
     if not looked.bulk:
         return None
-    profiles = f"FROM base.items b WHERE b.pk >= '{kind}#' AND b.pk < '{kind}$' AND sk = 'profile'"
-    before = _count(state, f"SELECT COUNT(*) {profiles}")
+    before = _count(state, f"SELECT COUNT(*) FROM base.{kind}s")  # noqa: S608
     dropped = _count(
         state,
-        f"SELECT COUNT(*) {profiles} AND NOT EXISTS "  # noqa: S608
-        "(SELECT 1 FROM main.items i WHERE i.pk = b.pk AND i.sk = b.sk)",
+        f"SELECT COUNT(*) FROM base.{kind}s WHERE id NOT IN (SELECT id FROM main.{kind}s)",  # noqa: S608
     )
     if dropped <= before * MOST_DROPPED:
         return None

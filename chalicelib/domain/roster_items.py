@@ -13,12 +13,20 @@ from datetime import date, timedelta
 from typing import Any
 
 from chalicelib import crypto
-from chalicelib.domain import addresses, roster_state
+from chalicelib.domain import addresses, roster_changes, roster_state
 from chalicelib.domain.names import name_key
+from chalicelib.domain.roster_changes import GIVES, TAKES, Chunks, line_of
 from chalicelib.domain.roster_links import Pair, Person, Relation, flag
 
 Data = dict[str, Any]
 RECENT_EVENTS, NEWEST_GRADES = 20, 5
+_BATCH = 5_000
+# Assignments kept in memory, about 1 KB each: all that a district has at a time.
+_ASSIGNMENTS = 250_000
+# Made once: `json.dumps` makes an encoder a call, and there are millions.
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# 132 bits: enough to tell that an item changed.
+_HASH_SYMBOLS = 22
 
 _DAYS = {
     "M": "Mon",
@@ -51,70 +59,100 @@ class Family:
     households: Mapping[str, str | None]
 
 
-def derive(state: sqlite3.Connection, family: Family, keyring: crypto.Keyring, today: date) -> None:
-    """Make every item of the new state; note hashes in it, and what differs in `work.changes`.
+def derive(
+    state: sqlite3.Connection,
+    family: Family,
+    contents: Chunks,
+    *,
+    keyring: crypto.Keyring,
+    today: date,
+) -> None:
+    """Make every item of the new state; note hashes in it, and what differs as changes.
 
     Args:
-        state: the merged new state, with `base` and `work` attached.
+        state: the merged new state, with `base` and `spool` attached.
         family: people, links and households of the new state.
+        contents: takes the changes of contents; links and guardians wait in the spool.
         keyring: the keyed hashes' secret; a new version rewrites the addresses' hashes.
         today: the district's day, which decides the current school year.
     """
-    writer = _Writer(state)
+    roster_changes.make_tables(state)
+    writer = _Writer(state, contents)
     state.execute("BEGIN")
     _derive_students(state, writer, family, today)
     _derive_guardians(state, writer, family, keyring)
     writer.flush()
-    state.execute(
-        "INSERT INTO work.changes SELECT pk, sk, NULL FROM base.items b WHERE NOT EXISTS "
-        "(SELECT 1 FROM main.items i WHERE i.pk = b.pk AND i.sk = b.sk)"
-    )
     state.execute("COMMIT")
-
-
-def make_work_tables(state: sqlite3.Connection) -> None:
-    """Make the tables of the attached scratch file `work`."""
-    state.execute("CREATE TABLE work.changes (pk TEXT, sk TEXT, body TEXT, PRIMARY KEY (pk, sk))")
 
 
 class _Writer:
     """Takes items one by one, in batches into the state, and into the changes where they differ."""
 
-    def __init__(self, state: sqlite3.Connection) -> None:
+    def __init__(self, state: sqlite3.Connection, contents: Chunks) -> None:
         self._state = state
+        self._contents = contents
         self._first = state.execute("SELECT 1 FROM base.items LIMIT 1").fetchone() is None
         self._items: list[tuple[str, str, str]] = []
-        self._changes: list[tuple[str, str, str]] = []
+        self._pk = ""
+        self._before: dict[str, str] = {}
 
-    def put(self, pk: str, sk: str, data: Data, **index: str | None) -> None:
-        """Take one item; `index` are the sparse attributes beside `data`."""
-        attributes = {name: value for name, value in index.items() if value}
-        body = _json({"data": _json(data), **attributes})
-        item_hash = crypto.digest(body)
+    def content(self, pk: str, sk: str, data: Data) -> None:
+        """Take an item that neither gives nor takes access."""
+        attributes = {"data": _json(data)}
+        if self._differs(pk, sk, attributes):
+            self._contents.add(line_of(pk, sk, attributes))
+
+    def link(self, pk: str, sk: str, data: Data) -> None:
+        """Take a link: one without access is a taking."""
+        attributes = {"data": _json(data)}
+        if self._differs(pk, sk, attributes):
+            phase = GIVES if data["portal_access"] else TAKES
+            line = line_of(pk, sk, attributes)
+            self._state.execute(f"INSERT INTO spool.{phase} VALUES (?)", (line,))  # noqa: S608
+
+    def profile(self, guardian_id: str, data: Data, **index: str | None) -> None:
+        """Take a guardian's profile; `index` are the sparse attributes beside `data`."""
+        pk, sk = f"guardian#{guardian_id}", "profile"
+        attributes = {"data": _json(data)} | {name: v for name, v in index.items() if v}
+        if self._differs(pk, sk, attributes):
+            line = line_of(pk, sk, attributes)
+            self._state.execute("INSERT INTO spool.profiles VALUES (?, ?)", (guardian_id, line))
+
+    def _differs(self, pk: str, sk: str, attributes: Mapping[str, str]) -> bool:
+        item_hash = crypto.digest("\0".join(attributes.values()))[:_HASH_SYMBOLS]
         self._items.append((pk, sk, item_hash))
-        if self._first or self._hash_before(pk, sk) != item_hash:
-            self._changes.append((pk, sk, body))
-        if len(self._items) >= 5000:  # noqa: PLR2004 - only a size of batches
+        if len(self._items) >= _BATCH:
             self.flush()
-
-    def _hash_before(self, pk: str, sk: str) -> str | None:
-        found = self._state.execute(
-            "SELECT hash FROM base.items WHERE pk = ? AND sk = ?", (pk, sk)
-        ).fetchone()
-        return found[0] if found else None
+        if self._first:
+            return True
+        if pk != self._pk:
+            self._pk = pk
+            self._before = dict(
+                self._state.execute("SELECT sk, hash FROM base.items WHERE pk = ?", (pk,))
+            )
+        return self._before.get(sk) != item_hash
 
     def flush(self) -> None:
         """Write what waits."""
         self._state.executemany("INSERT OR REPLACE INTO main.items VALUES (?, ?, ?)", self._items)
-        self._state.executemany(
-            "INSERT OR REPLACE INTO work.changes VALUES (?, ?, ?)", self._changes
-        )
         self._items.clear()
-        self._changes.clear()
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+class _ByStudent:
+    """Hands out a big file's rows student by student, in one pass sorted as the students are."""
+
+    def __init__(self, state: sqlite3.Connection, name: str) -> None:
+        rows = state.execute(f"SELECT key, id, data FROM main.{name} ORDER BY key, id")  # noqa: S608
+        self._rows: Iterator[tuple[str | None, str, str]] = iter(rows)
+        self._next = next(self._rows, None)
+
+    def rows(self, student: str) -> Iterator[tuple[str, Data]]:
+        """Yield (sourcedId, row) of a student; students must be asked for in order."""
+        while self._next is not None and (self._next[0] or "") < student:
+            self._next = next(self._rows, None)
+        while self._next is not None and self._next[0] == student:
+            yield self._next[1], json.loads(self._next[2])
+            self._next = next(self._rows, None)
 
 
 # --- students ---------------------------------------------------------------------
@@ -143,22 +181,23 @@ def _derive_students(
             "birth_date": json.loads(birth[0]).get("birthDate") if birth else None,
             "household_id": family.households[sourced_id],
         }
-        writer.put(pk, "profile", profile)
-        if person.enabled:
-            _derive_numbers(writer, profile, user.get("last4") or {}, shared)
+        state.execute("INSERT INTO main.students VALUES (?)", (student_id,))
+        writer.content(pk, "profile", profile)
         for guardian, relation in by_student.get(sourced_id, ()):
             link = _link(student_id, guardian, relation)
-            writer.put(pk, f"guardian#{link['guardian_id']}", link)
+            writer.link(pk, f"guardian#{link['guardian_id']}", link)
         classes = school.classes(sourced_id)
         for one in classes:
-            writer.put(pk, f"class#{one['id']}", one)
+            writer.content(pk, f"class#{one['id']}", one)
         events = school.events(sourced_id)
         for event_id, event in events:
-            writer.put(pk, f"attendance#{event['date']}#{event_id}", event)
+            writer.content(pk, f"attendance#{event['date']}#{event_id}", event)
         grades = school.grades(sourced_id)
         for grade in grades:
-            writer.put(pk, f"grade#{grade['date']}#{grade['id']}", grade)
-        writer.put(pk, "summary", school.summary(profile, classes, events, grades))
+            writer.content(pk, f"grade#{grade['date']}#{grade['id']}", grade)
+        writer.content(pk, "summary", school.summary(profile, classes, events, grades))
+        if person.enabled:
+            _derive_numbers(writer, profile, user.get("last4") or {}, shared)
 
 
 def _shared_numbers(state: sqlite3.Connection, people: Mapping[str, Person]) -> set[str]:
@@ -189,7 +228,7 @@ def _derive_numbers(
         hashed = last4.get(kind)
         secret = last4.get("secret") if hashed else None
         data = {"student_id": profile["student_id"], "last4": hashed, "secret": secret}
-        writer.put(pk, "student", data)
+        writer.content(pk, "student", data)
 
 
 def _link(student_id: str, guardian: str, relation: Relation) -> Data:
@@ -223,7 +262,10 @@ class _School:
         self._titles = {sourced_id: one["title"] for sourced_id, one in self._classes.items()}
         for sourced_id, row in _rows(state, "retired").items():
             self._titles.setdefault(sourced_id, self._title(row))
-        self._assignment = functools.lru_cache(maxsize=50_000)(self._read_assignment)
+        self._enrollments = _ByStudent(state, "enrollments")
+        self._attendance = _ByStudent(state, "attendance")
+        self._results = _ByStudent(state, "results")
+        self._assignment = functools.lru_cache(maxsize=_ASSIGNMENTS)(self._read_assignment)
 
     def _title(self, row: Data) -> str:
         course = self._courses.get(row.get("courseSourcedId", ""), {})
@@ -307,10 +349,7 @@ class _School:
     def classes(self, student: str) -> list[Data]:
         """Return the classes a student is in, each once, within the days of the enrollment."""
         found: dict[str, Data] = {}
-        for (raw,) in self._state.execute(
-            "SELECT data FROM main.enrollments WHERE key = ? ORDER BY id", (student,)
-        ):
-            row = json.loads(raw)
+        for _, row in self._enrollments.rows(student):
             taught = self._classes.get(row["classSourcedId"])
             if taught is None or row.get("role") != "student":
                 continue
@@ -322,10 +361,7 @@ class _School:
     def events(self, student: str) -> list[tuple[str, Data]]:
         """Return a student's attendance events with their ids, the oldest first."""
         found = []
-        for sourced_id, raw in self._state.execute(
-            "SELECT id, data FROM main.attendance WHERE key = ?", (student,)
-        ):
-            row = json.loads(raw)
+        for sourced_id, row in self._attendance.rows(student):
             class_id = row.get("classSourcedId")
             event = {
                 "date": row["date"],
@@ -344,10 +380,7 @@ class _School:
     def grades(self, student: str) -> list[Data]:
         """Return a student's results with the assignments they belong to, the oldest first."""
         found = []
-        for sourced_id, raw in self._state.execute(
-            "SELECT id, data FROM main.results WHERE key = ?", (student,)
-        ):
-            row = json.loads(raw)
+        for sourced_id, row in self._results.rows(student):
             assignment = self._assignment(row["lineItemSourcedId"])
             if assignment is not None:
                 found.append(self._grade(sourced_id, row, assignment))
@@ -507,9 +540,8 @@ def _derive_guardians(
             "household_id": family.households[sourced_id],
             **_postal(user),
         }
-        writer.put(
-            pk,
-            "profile",
+        writer.profile(
+            guardian_id,
             profile,
             address_hash=keyring.hash("address", address) if address else None,
             name_key=name_key(profile["family_name"]),
@@ -523,4 +555,4 @@ def _derive_guardians(
             )
             if relation.access:
                 link = _link(student_id, sourced_id, relation)
-                writer.put(pk, f"student#{student_id}", link)
+                writer.link(pk, f"student#{student_id}", link)

@@ -135,12 +135,7 @@ def end_made_pairs(state: sqlite3.Connection) -> None:
 
     Works on the base before the set is merged into it.
     """
-    spooled = state.execute(
-        "SELECT name FROM main.sqlite_master WHERE name = 'in_relationships'"
-    ).fetchone()
-    if spooled is None:
-        return
-    for (data,) in state.execute('SELECT data FROM main."in_relationships"').fetchall():
+    for (data,) in state.execute("SELECT data FROM spool.relationships").fetchall():
         row = json.loads(data)
         made = f"{_FROM_AGENTS}{row.get('studentSourcedId')}#{row.get('guardianSourcedId')}"
         state.execute("DELETE FROM base.relationships WHERE id = ?", (made,))

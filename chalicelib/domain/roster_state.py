@@ -7,7 +7,7 @@ student's row holds their keyed hashes.
 
 import json
 import sqlite3
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,8 @@ from chalicelib.domain.oneroster import Row
 
 LAST4_PURPOSE = "last4"
 _SPOOL_ROWS = 5_000
+# Made once: `json.dumps` makes an encoder a call, and there are millions.
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 # What is kept of each file's row; everything else is forgotten on reading.
 KEPT: Mapping[str, tuple[str, ...]] = {
@@ -126,7 +128,7 @@ KEPT: Mapping[str, tuple[str, ...]] = {
         "minutes",
     ),
 }
-# The column by which a file's rows are fetched together.
+# The column by which a file's rows belong together.
 _KEYS: Mapping[str, str] = {
     "roles.csv": "userSourcedId",
     "enrollments.csv": "userSourcedId",
@@ -157,18 +159,23 @@ def table(file: str) -> str:
     return f'"{file.removesuffix(".csv")}"'
 
 
-def open_state(path: Path, *, base: Path | None = None) -> sqlite3.Connection:
-    """Open (or make) a state; `base` is attached under that name, empty where there is none.
+def open_state(path: Path, *, base: Path, spool: Path) -> sqlite3.Connection:
+    """Make a state beside the one before.
+
+    Attached are `base`, the applied state, empty where there is none, and `spool`, where the set's
+    rows and the changes lie for the while.
 
     The file is a scratch copy that is uploaded when whole: no journal, no waiting for the disk.
     """
     state = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-131072", "temp_store=FILE"):
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-262144", "temp_store=FILE"):
         state.execute(f"PRAGMA {pragma}")
     _make_tables(state, "main")
-    if base is not None:
-        state.execute("ATTACH DATABASE ? AS base", (str(base),))
-        _make_tables(state, "base")
+    for name, file in (("base", base), ("spool", spool)):
+        state.execute(f"ATTACH DATABASE ? AS {name}", (str(file),))
+        state.execute(f"PRAGMA {name}.journal_mode=OFF")
+        state.execute(f"PRAGMA {name}.synchronous=OFF")
+    _make_tables(state, "base")
     return state
 
 
@@ -182,6 +189,7 @@ def _make_tables(state: sqlite3.Connection, schema: str) -> None:
     # Classes that left the roster: last year's attendance and grades still name them.
     make("retired", "id TEXT PRIMARY KEY, data TEXT NOT NULL")
     make("items", "pk TEXT, sk TEXT, hash TEXT NOT NULL, PRIMARY KEY (pk, sk)")
+    make("students", "id TEXT PRIMARY KEY")
     make("guardians", "id TEXT PRIMARY KEY, email TEXT, address TEXT NOT NULL")
     make("links", "guardian TEXT, student TEXT, access INTEGER, PRIMARY KEY (guardian, student)")
 
@@ -237,10 +245,9 @@ def spool(state: sqlite3.Connection, rows: Iterator[Row], keyring: crypto.Keyrin
 
 def _spooled(row: Row, keyring: crypto.Keyring) -> tuple[str, str | None, str | None, int, str]:
     values = row.values
+    # Blank cells are left out; `== 0` keeps what is false or nought.
     kept: dict[str, object] = {
-        column: values[column]
-        for column in KEPT[row.file]
-        if values.get(column) not in (None, "", [])
+        column: value for column in KEPT[row.file] if (value := values.get(column)) or value == 0
     }
     if row.file == "users.csv":
         last4 = values.get("metadata.ssnLast4")
@@ -252,7 +259,7 @@ def _spooled(row: Row, keyring: crypto.Keyring) -> tuple[str, str | None, str | 
         key if isinstance(key, str) else None,
         row.modified,
         int(row.active),
-        json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True),
+        _encoded(kept),
     )
 
 
@@ -272,19 +279,22 @@ def _hashed_last4(
 
 
 def _spool_table(file: str) -> str:
-    return f'"in_{file.removesuffix(".csv")}"'
+    return f"spool.{table(file)}"
 
 
 def _write_spool(state: sqlite3.Connection, file: str, batch: list[Any]) -> None:
+    # Without a key: millions of rows are only appended here, and sorted once when they are taken.
     state.execute(
-        f"CREATE TABLE IF NOT EXISTS main.{_spool_table(file)} "
-        "(id TEXT PRIMARY KEY, key TEXT, modified TEXT, active INTEGER, data TEXT) WITHOUT ROWID"
+        f"CREATE TABLE IF NOT EXISTS {_spool_table(file)} "
+        "(id TEXT, key TEXT, modified TEXT, active INTEGER, data TEXT)"
     )
-    # The reader lets no sourcedId through twice; stable ids it made of a pair may meet: last wins.
-    state.executemany(
-        f"INSERT OR REPLACE INTO main.{_spool_table(file)} VALUES (?, ?, ?, ?, ?)",  # noqa: S608
-        batch,
-    )
+    state.executemany(f"INSERT INTO {_spool_table(file)} VALUES (?, ?, ?, ?, ?)", batch)  # noqa: S608
+
+
+def make_spool_tables(state: sqlite3.Connection, files: Iterable[str]) -> None:
+    """Make the spool of each file that the set carries, also where it has no good row."""
+    for file in files:
+        _write_spool(state, file, [])
 
 
 # --- merging --------------------------------------------------------------------
@@ -304,15 +314,11 @@ def merge(state: sqlite3.Connection, modes: Mapping[str, str], *, today: date) -
         if file not in modes:
             _copy_base(state, file)
             continue
-        _write_spool(state, file, [])
         # A file of attendance covers only what it names: it never removes what it leaves out.
         whole = modes[file] == "bulk" and file != "attendance.csv"
         counts[file] = _replace(state, file, today) if whole else _upsert(state, file)
-        state.execute(f"DROP TABLE main.{_spool_table(file)}")
     _retire_classes(state)
-    for file in _KEYS:
-        name = file.removesuffix(".csv")
-        state.execute(f'CREATE INDEX IF NOT EXISTS "by_key_{name}" ON {table(file)} (key)')
+    state.execute("CREATE INDEX main.roles_by_user ON roles (key)")
     state.execute("COMMIT")
     return counts
 
@@ -328,16 +334,17 @@ def _count(state: sqlite3.Connection, query: str) -> int:
 def _replace(state: sqlite3.Connection, file: str, today: date) -> Counts:
     """Take the spooled rows as the whole truth of a file."""
     into, spooled = table(file), _spool_table(file)
+    # The reader lets no sourcedId through twice; ids it made of a pair may meet: the last one wins.
     state.execute(
-        f"INSERT INTO main.{into} SELECT id, key, modified, data FROM main.{spooled} WHERE active"  # noqa: S608
+        f"INSERT OR REPLACE INTO main.{into} SELECT id, key, modified, data "  # noqa: S608
+        f"FROM {spooled} WHERE active ORDER BY id"
     )
     if file in _GRADEBOOK:
         _keep_other_years(state, file, today)
-    same = _count(
-        state,
-        f"SELECT COUNT(*) FROM main.{into} n JOIN base.{into} b USING (id) WHERE n.data = b.data",  # noqa: S608
-    )
-    both = _count(state, f"SELECT COUNT(*) FROM main.{into} JOIN base.{into} USING (id)")  # noqa: S608
+    both, same = state.execute(
+        "SELECT COUNT(*), COALESCE(SUM(n.data = b.data), 0) "  # noqa: S608
+        f"FROM main.{into} n JOIN base.{into} b USING (id)"
+    ).fetchone()
     after = _count(state, f"SELECT COUNT(*) FROM main.{into}")  # noqa: S608
     before = _count(state, f"SELECT COUNT(*) FROM base.{into}")  # noqa: S608
     return Counts(added=after - both, changed=both - same, removed=before - both, unchanged=same)
@@ -398,7 +405,7 @@ def _upsert(state: sqlite3.Connection, file: str) -> Counts:
     added = changed = removed = unchanged = 0
     pairs = state.execute(
         "SELECT n.id, n.key, n.modified, n.active, n.data, b.modified, b.data "  # noqa: S608
-        f"FROM main.{spooled} n LEFT JOIN base.{into} b ON b.id = n.id"
+        f"FROM {spooled} n LEFT JOIN base.{into} b ON b.id = n.id"
     )
     for sourced_id, key, modified, active, data, stored_modified, stored in pairs.fetchall():
         if stored is not None and modified and stored_modified and modified < stored_modified:

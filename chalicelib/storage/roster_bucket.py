@@ -141,8 +141,3 @@ def delete_folder(prefix: str) -> None:
     for page in pages.paginate(Bucket=settings.roster_bucket(), Prefix=prefix):
         for found in page.get("Contents", ()):
             delete(found["Key"])
-
-
-def forget_clients() -> None:
-    """Drop the client, as a new container would; for tests."""
-    _s3.cache_clear()

@@ -238,8 +238,3 @@ def _new_address(move: GuardianMove) -> list[Any]:
         _AccountAddress.address_hash.set(move.address_hash),
         *ended,
     ]
-
-
-def forget_clients() -> None:
-    """Drop the client, as a new container would; for tests."""
-    _dynamodb.cache_clear()

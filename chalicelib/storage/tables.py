@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.transactions import TransactWrite
@@ -68,3 +69,8 @@ def transact(write: Callable[[TransactWrite], None]) -> None:
 def condition_failed(error: PynamoDBException) -> bool:
     """Whether a single write failed on its condition, by code, not by message."""
     return error.cause_response_code == "ConditionalCheckFailedException"
+
+
+def is_failure_of_aws(error: Exception) -> bool:
+    """Whether an error says that a call to AWS failed: throttled, timed out, denied, or worse."""
+    return isinstance(error, (PynamoDBException, BotoCoreError, ClientError, TimeoutError))

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from chalice.app import Request, Response
 
 from chalicelib import clock, crypto, errors, logs, settings, texts
-from chalicelib.storage import district
+from chalicelib.storage import district, tables
 from chalicelib.web import call as calls
 from chalicelib.web.call import Call
 
@@ -37,6 +37,8 @@ _NO_FORM = (
     errors.BodyTooLarge,
     errors.WrongContentType,
 )
+# Where a page in another language begins if its own address takes only POST.
+_OPENED_AT = {"/create-account": "/activate"}
 _NEVER_SHOWN_AGAIN = frozenset({"password", "verify_password", "current_password", "ssn_last4"})
 
 
@@ -82,8 +84,6 @@ def answer(request: Request | None, action: Action) -> Response:
     call = calls.outline(request, clock.now())
     try:
         response = _answered(request, call, action)
-    except errors.Refusal as refusal:
-        response = _refused(call, action, refusal)
     except Exception as error:  # noqa: BLE001 - the one last catcher (security row S65)
         response = _failed(call, error)
     logs.event(
@@ -96,11 +96,14 @@ def answer(request: Request | None, action: Action) -> Response:
 
 
 def _answered(request: Request, call: Call, action: Action) -> Response:
-    if call.method == "POST":
-        calls.refuse_cross_site(request)
-        call = replace(call, fields=calls.read_fields(request))
     try:
+        if call.method == "POST":
+            calls.refuse_cross_site(request)
+            call = replace(call, fields=calls.read_fields(request))
         said = action(call)
+    except errors.Unavailable:
+        # Not a refusal's page: that asks the table of preferences, which may be what is down.
+        raise
     except errors.Refusal as refusal:
         return _refused(call, action, refusal)
     if said.language and not call.language_chosen:
@@ -207,28 +210,33 @@ def _words(call: Call, refusal: errors.Refusal) -> tuple[str, str]:
 
 
 def _failed(call: Call, error: Exception) -> Response:
-    """Answer the unexpected: a reference number, and one log line with the place, never the values."""
+    """Answer the unexpected: a reference number, and one log line with the place, never the values.
+
+    Where AWS failed under us it is a 503, since trying again may help; everything else is our mistake.
+    """
     reference = crypto.new_id()[:10]
     place = traceback.extract_tb(error.__traceback__)[-1]
+    is_aws = isinstance(error, errors.Unavailable) or tables.is_failure_of_aws(error)
+    status, code = (503, errors.Unavailable.code) if is_aws else (500, "internal-error")
     logs.event(
-        "unexpected-error",
+        "aws-failed" if is_aws else "unexpected-error",
         level="error",
         reference=reference,
-        error=type(error).__name__,
+        error=type(error.__cause__ or error).__name__,
         place=f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}",
     )
-    title, detail = texts.problem(call.language, "internal-error")
+    title, detail = texts.problem(call.language, code)
     if call.wants_json:
         problem = {
-            "type": "/problems/internal-error",
+            "type": f"/problems/{code}",
             "title": title,
-            "status": 500,
+            "status": status,
             "detail": detail,
             "reference": reference,
         }
-        return _response(json.dumps(problem, ensure_ascii=False), 500, PROBLEM)
-    data = {"status": 500, "title": title, "detail": detail, "reference": reference}
-    return _response(_plain_page(call, "problem", data), 500, HTML)
+        return _response(json.dumps(problem, ensure_ascii=False), status, PROBLEM)
+    data = {"status": status, "title": title, "detail": detail, "reference": reference}
+    return _response(_plain_page(call, "problem", data), status, HTML)
 
 
 # --- pages --------------------------------------------------------------------
@@ -269,7 +277,8 @@ def _plain_page(call: Call, page: str, data: Mapping[str, object]) -> str:
 
 def _languages(call: Call) -> list[dict[str, object]]:
     """Return a link to this page in every language, keeping `token` and `next`."""
-    here = call.root + call.path.lstrip("/") if call.path != "/" else "./"
+    path = _OPENED_AT.get(call.path, call.path)
+    here = call.root + path.lstrip("/") if path != "/" else "./"
     kept = {k: v for k, v in call.query.items() if k in ("token", "next", "done")}
     return [
         {

@@ -82,9 +82,7 @@ def test_a_bulk_set_that_drops_over_a_tenth_of_the_guardians_is_held(office: Off
 
 def test_a_delta_may_remove_as_many_as_it_names(office: Office) -> None:
     office.upload(district(4))
-    gone = [
-        district(4).row("users.csv", f"s{n}") | {"status": "tobedeleted"} for n in (1, 2)
-    ]
+    gone = [district(4).row("users.csv", f"s{n}") | {"status": "tobedeleted"} for n in (1, 2)]
     assert office.upload(delta(users=gone))["status"] == "applied"
 
 

@@ -85,9 +85,7 @@ def test_a_role_and_portal_access_decide_together(
 
 
 @pytest.mark.parametrize("disabled", ["s1", "g1a"])
-def test_a_disabled_student_or_guardian_stays_without_access(
-    office: Office, disabled: str
-) -> None:
+def test_a_disabled_student_or_guardian_stays_without_access(office: Office, disabled: str) -> None:
     roster_set = district()
     roster_set.row("users.csv", disabled)["enabledUser"] = "false"
     office.upload(roster_set)
@@ -140,9 +138,7 @@ def test_a_false_anywhere_wins(
 
 
 @pytest.mark.parametrize("order", [("true", "false"), ("false", "true")])
-def test_of_two_rows_of_a_pair_the_false_one_wins(
-    office: Office, order: tuple[str, str]
-) -> None:
+def test_of_two_rows_of_a_pair_the_false_one_wins(office: Office, order: tuple[str, str]) -> None:
     roster_set = district(relationships=True)
     one = roster_set.row("relationships.csv", "rel-s1-g1a")
     one["portalAccess"] = order[0]

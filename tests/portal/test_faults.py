@@ -1,0 +1,377 @@
+"""When AWS fails: the answer is true, nothing is granted, nothing is half done (S65, S89).
+
+Every AWS call of every POST is made to fail in turn, in each way that AWS fails; then the same is
+posted again, as a parent would, and must end as if nothing had been.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import botocore.client
+import pytest
+import time_machine
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from chalicelib import crypto, settings
+from chalicelib.storage import accounts, aws, roster, tables
+from tests import aws_stage, factories
+from tests.conftest import SentMail, forget_caches
+from tests.portal_client import HTML, JSON, Answer, PortalClient
+
+Visitors = Callable[[], PortalClient]
+Mailbox = Callable[[], list[SentMail]]
+
+
+@pytest.fixture(autouse=True)
+def monday(stage: object) -> Any:
+    with time_machine.travel(factories.NOW, tick=False) as clock:
+        yield clock
+
+
+# --- how AWS fails --------------------------------------------------------------
+
+
+def refused(code: str, status: int, operation: str) -> ClientError:
+    answer: Any = {
+        "Error": {"Code": code, "Message": "arn:aws:dynamodb:us-east-1:1:table/secret-detail"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(answer, operation)
+
+
+FAULTS: Mapping[str, Callable[[str], Exception]] = {
+    "throttled": lambda op: refused("ProvisionedThroughputExceededException", 400, op),
+    "broken": lambda op: refused("InternalServerError", 500, op),
+    "denied": lambda op: refused("AccessDeniedException", 400, op),
+    # The effect is there; only the answer was lost.
+    "timed out": lambda _: ReadTimeoutError(endpoint_url="https://dynamodb.example/secret-detail"),
+}
+
+
+@dataclass
+class Trap:
+    """Lets calls through until the one that is to fail."""
+
+    fails_at: int | None = None
+    fault: str = "denied"
+    made: list[str] = field(default_factory=list)
+
+    def arm(self, at: int | None, fault: str = "denied") -> None:
+        self.fails_at, self.fault = at, fault
+        self.made.clear()
+
+
+@pytest.fixture
+def trap(stage: object, monkeypatch: pytest.MonkeyPatch) -> Trap:
+    armed, make = Trap(), botocore.client.BaseClient._make_api_call
+
+    def call(client: Any, operation: str, parameters: Any) -> Any:
+        place = len(armed.made)
+        armed.made.append(operation)
+        if place != armed.fails_at:
+            return make(client, operation, parameters)
+        if armed.fault == "timed out":
+            make(client, operation, parameters)
+        raise FAULTS[armed.fault](operation)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+    return armed
+
+
+# --- what a parent does ---------------------------------------------------------
+
+
+@dataclass
+class Story:
+    """One POST: what was before, what is sent, and what must be true in the end."""
+
+    visitor: PortalClient
+    path: str
+    fields: Mapping[str, str]
+    success: int
+    granted: Callable[[], bool]
+    whole: Callable[[], bool] = lambda: True
+
+    def post(self, form_id: str = "", **how: Any) -> Answer:
+        return self.visitor.post(self.path, {**self.fields, "form_id": form_id}, **how)
+
+
+Tell = Callable[[Visitors, int], Story]
+
+
+def asking(new_visitor: Visitors, place: int) -> Story:
+    child = factories.student(last4="4321")
+    factories.guardian(child, email=f"parent{place}@example.com")
+    fields = {"student_number": child.number, "ssn_last4": "4321"}
+    return Story(new_visitor(), "/activation-key", fields, 202, lambda: False)
+
+
+def activating(new_visitor: Visitors, place: int) -> Story:
+    key = factories.activation_key(factories.family())
+    return Story(new_visitor(), "/activate", {"activation_key": key}, 200, lambda: False)
+
+
+def creating(new_visitor: Visitors, place: int) -> Story:
+    guardian = factories.family(email=f"parent{place}@example.com")
+    key = factories.activation_key(guardian)
+    symbols = crypto.read_activation_key(key) or ""
+    hashes = aws.keyring().hashes("activation-key", symbols)
+    name = f"Parent{place}"
+
+    def parts() -> set[bool]:
+        record, used = roster.guardian_partition(guardian.guardian_id), accounts.read_key(hashes)
+        assert record is not None
+        assert used is not None
+        return {
+            accounts.read_account(name.lower()) is not None,
+            record.account == name.lower(),
+            used.state == accounts.USED,
+        }
+
+    fields = {
+        "activation_key": key,
+        "username": name,
+        "password": factories.PASSWORD,
+        "verify_password": factories.PASSWORD,
+    }
+    return Story(
+        new_visitor(), "/create-account", fields, 201, lambda: False, lambda: len(parts()) == 1
+    )
+
+
+def signing_in(new_visitor: Visitors, place: int) -> Story:
+    who = factories.account(factories.family(), username=f"Parent{place}")
+    visitor = new_visitor()
+    fields = {"username": who.username, "password": who.password}
+    return Story(visitor, "/sign-in", fields, 200, lambda: "session" in visitor.cookies)
+
+
+def signing_out(new_visitor: Visitors, place: int) -> Story:
+    who = factories.account(factories.family(), username=f"Parent{place}")
+    visitor = factories.signed_in(new_visitor, who)
+    return Story(visitor, "/sign-out", {}, 204, lambda: False)
+
+
+def staying(new_visitor: Visitors, place: int) -> Story:
+    who = factories.account(factories.family(), username=f"Parent{place}")
+    visitor = factories.signed_in(new_visitor, who)
+    return Story(visitor, "/session", {}, 204, lambda: False)
+
+
+STORIES: Mapping[str, Tell] = {
+    tell.__name__: tell for tell in (asking, activating, creating, signing_in, signing_out, staying)
+}
+PROBLEM_FIELDS = {"type", "title", "status", "detail", "reference"}
+
+
+@pytest.fixture
+def reference_in_log(capsys: pytest.CaptureFixture[str]) -> Callable[[], set[str]]:
+    """Give a function that returns the references in the log since it was last asked."""
+
+    def read() -> set[str]:
+        text = capsys.readouterr().err
+        assert "secret-detail" not in text
+        lines = [json.loads(line) for line in text.splitlines()]
+        failed = [line for line in lines if line["event"] in ("aws-failed", "unexpected-error")]
+        assert all(line["level"] == "error" for line in failed)
+        return {line["reference"] for line in failed}
+
+    return read
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("story", STORIES)
+def test_each_call_of_a_post_may_fail_and_the_next_post_succeeds(
+    new_visitor: Visitors,
+    trap: Trap,
+    reference_in_log: Callable[[], set[str]],
+    story: str,
+    fault: str,
+) -> None:
+    tried = 0
+    while True:
+        told = STORIES[story](new_visitor, tried)
+        forget_caches()
+        reference_in_log()
+        trap.arm(tried, fault)
+        answer = told.post(form_id=f"{story} {fault} {tried}")
+        happened = len(trap.made) > tried
+        trap.arm(None)
+        if not happened:
+            break
+        tried += 1
+        if answer.status != told.success:
+            assert answer.status in (500, 503), answer.text
+            assert set(answer.json()) == PROBLEM_FIELDS
+            assert answer.json()["reference"] in reference_in_log()
+            assert "secret-detail" not in answer.text + str(answer.headers)
+            assert not [c for c in answer.headers.get("set-cookie", []) if c.startswith("session=")]
+            assert not told.granted()
+        assert told.whole()
+        assert told.post().status == told.success, (fault, tried)
+        assert told.whole()
+    assert answer.status == told.success
+    # Nothing was left out: secret twice, preferences, and at least the one write of the act.
+    assert tried >= 3
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_browser_gets_a_page_of_ours_whatever_fails(
+    new_visitor: Visitors, trap: Trap, reference_in_log: Callable[[], set[str]], story: str
+) -> None:
+    tried = 0
+    while True:
+        told = STORIES[story](new_visitor, tried)
+        forget_caches()
+        reference_in_log()
+        trap.arm(tried, "broken")
+        answer = told.post(accept=HTML, form=True)
+        happened = len(trap.made) > tried
+        trap.arm(None)
+        if not happened:
+            break
+        tried += 1
+        assert answer.status in (500, 503)
+        assert answer.header("content-security-policy")
+        assert any(reference in answer.text for reference in reference_in_log())
+        assert "secret-detail" not in answer.text
+
+
+@pytest.mark.parametrize("accept", [JSON, HTML])
+@pytest.mark.parametrize(
+    "path", ["/", "/students", "/session", "/sign-in", "/activate", "/activation-key", "/nowhere"]
+)
+def test_a_page_says_that_something_is_wrong_when_nothing_can_be_read(
+    new_visitor: Visitors, monkeypatch: pytest.MonkeyPatch, accept: str, path: str
+) -> None:
+    visitor = factories.signed_in(new_visitor, factories.account(factories.family()))
+    forget_caches()
+
+    def down(client: Any, operation: str, parameters: Any) -> Any:
+        raise FAULTS["broken"](operation)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", down)
+    answer = visitor.get(path, accept=accept)
+    # A client's form needs no table, so it is answered.
+    needs_nothing = accept == JSON and path not in ("/", "/students", "/session")
+    assert answer.status == (503 if not needs_nothing else 404 if path == "/nowhere" else 200)
+    assert answer.header("content-security-policy")
+    assert "Ana" not in answer.text
+
+
+# --- a limit that can't be counted refuses (S89) ---------------------------------
+
+
+@pytest.mark.parametrize("story", ["asking", "activating", "creating", "signing_in"])
+def test_where_tries_can_not_be_counted_nobody_gets_in(
+    new_visitor: Visitors, monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox, story: str
+) -> None:
+    told = STORIES[story](new_visitor, 1)
+    mailbox()
+    make = botocore.client.BaseClient._make_api_call
+
+    def no_counters(client: Any, operation: str, parameters: Any) -> Any:
+        if parameters.get("TableName") == settings.name("recovery-counters"):
+            raise FAULTS["throttled"](operation)
+        return make(client, operation, parameters)
+
+    with monkeypatch.context() as while_down:
+        while_down.setattr(botocore.client.BaseClient, "_make_api_call", no_counters)
+        answer = told.post()
+    assert answer.status == 503
+    assert not told.granted()
+    assert mailbox() == []
+
+
+# --- what is tried again (S25, S89) ----------------------------------------------
+
+
+def conflict(operation: str, parts: int) -> ClientError:
+    """Return what AWS answers where a transaction overlaps another on one of its items."""
+    reasons = [{"Code": "TransactionConflict"}, *[{"Code": "None"}] * (parts - 1)]
+    answer: Any = {
+        "Error": {"Code": "TransactionCanceledException", "Message": "TransactionConflict"},
+        "CancellationReasons": reasons,
+    }
+    return ClientError(answer, operation)
+
+
+@pytest.fixture
+def conflicts(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Give a function that lets so many of every transaction's first attempts conflict."""
+    make, lock, seen = botocore.client.BaseClient._make_api_call, threading.Lock(), {}
+
+    def arm(times: int) -> None:
+        def call(client: Any, operation: str, parameters: Any) -> Any:
+            if operation == "TransactWriteItems":
+                parts = parameters["TransactItems"]
+                mark = json.dumps(parts, sort_keys=True)
+                with lock:
+                    seen[mark] = seen.get(mark, 0) + 1
+                    conflicts_now = seen[mark] <= times
+                if conflicts_now:
+                    raise conflict(operation, len(parts))
+            return make(client, operation, parameters)
+
+        monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    return arm
+
+
+def test_right_sign_ins_at_once_all_succeed_though_transactions_conflict(
+    new_visitor: Visitors, conflicts: Callable[[int], None]
+) -> None:
+    people = [factories.account(factories.family(), username=f"Parent{i}") for i in range(20)]
+    conflicts(3)
+
+    def enter(who: factories.SomeAccount) -> int:
+        fields = {"username": who.username, "password": who.password}
+        return new_visitor().post("/sign-in", fields).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(enter, people * 2)) == {200}
+
+
+def test_an_account_is_made_though_the_transaction_conflicts(
+    new_visitor: Visitors, conflicts: Callable[[int], None]
+) -> None:
+    told = creating(new_visitor, 1)
+    conflicts(3)
+    assert told.post().status == 201
+    assert told.whole()
+
+
+def test_conflicts_without_end_grant_nothing(
+    new_visitor: Visitors, conflicts: Callable[[int], None]
+) -> None:
+    told = creating(new_visitor, 1)
+    conflicts(1_000_000)
+    assert told.post().status == 503
+    assert told.whole()
+    assert accounts.read_account("parent1") is None
+
+
+# --- retries are bounded, time-outs shorter than the function's (S89) ------------
+
+
+def clients() -> Iterator[tuple[str, Any]]:
+    yield "dynamodb", tables._connection().client.meta.config
+    yield "sqs", aws._sqs().meta.config
+    yield "sesv2", aws._ses().meta.config
+    yield "secretsmanager", aws._secrets_manager().meta.config
+
+
+def test_one_call_with_all_its_retries_ends_before_the_function_does(stage: object) -> None:
+    gateway = json.loads((aws_stage.ROOT / ".chalice" / "config.json").read_text())
+    seconds = gateway["lambda_functions"]["api_handler"]["lambda_timeout"]
+    for name, config in clients():
+        attempts = config.retries.get("total_max_attempts") or config.retries["max_attempts"] + 1
+        assert attempts <= 3, name
+        # Backoff between attempts is at most a second or two each.
+        longest = attempts * (config.connect_timeout + config.read_timeout) + 2 * attempts
+        assert longest < seconds, name

@@ -1,0 +1,60 @@
+"""The local stack's command line: what its clock takes, and what it refuses before it starts."""
+
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from local import LocalStack, LocalStackError, read_clock, run
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("+26h", timedelta(hours=26)),
+        ("+3d", timedelta(days=3)),
+        ("+90m", timedelta(minutes=90)),
+        ("+45s", timedelta(seconds=45)),
+        ("-1h", timedelta(hours=-1)),
+        ("now", timedelta()),
+        ("2026-11-25T12:00:00Z", timedelta(days=1)),
+        ("2026-11-24T12:00:00-05:00", timedelta(hours=5)),
+        ("2026-11-24T13:00", timedelta(hours=1)),
+    ],
+)
+def test_the_clock_takes_a_distance_an_iso_time_or_now(typed: str, expected: timedelta) -> None:
+    assert read_clock(typed, now=NOW) == expected
+
+
+@pytest.mark.parametrize("typed", ["", "tomorrow", "26h", "+26", "+26x", "+1e3h"])
+def test_the_clock_refuses_what_is_no_time(typed: str) -> None:
+    with pytest.raises(LocalStackError, match="is no time"):
+        read_clock(typed, now=NOW)
+
+
+def test_the_clock_file_holds_one_number(tmp_path: Path) -> None:
+    LocalStack(folder=tmp_path).move_clock(timedelta(hours=26))
+    assert int((tmp_path / "clock").read_text()) == 93600
+
+
+def test_a_port_in_use_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stack = LocalStack(port, tmp_path / "state")
+        with pytest.raises(LocalStackError, match=f"Port {port} is in use"):
+            run(stack, None)
+    assert not (tmp_path / "state").exists()
+
+
+def test_state_of_another_port_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("4566\n")
+    with pytest.raises(LocalStackError, match="start with --port 4566, or --fresh"):
+        run(LocalStack(4999, tmp_path), None)
+
+
+def test_a_roster_that_isnt_there_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(LocalStackError, match=r"There is no file .*missing\.zip"):
+        run(LocalStack(4999, tmp_path), tmp_path / "missing.zip")
