@@ -68,7 +68,9 @@ def transact(write: Callable[[TransactWrite], None]) -> None:
 
 def condition_failed(error: PynamoDBException) -> bool:
     """Whether a single write failed on its condition, by code, not by message."""
-    return error.cause_response_code == "ConditionalCheckFailedException"
+    # Not PynamoDB's cause_response_code: it breaks on a time-out, whose response is None.
+    response = getattr(error.cause, "response", None) or {}
+    return bool(response.get("Error", {}).get("Code") == "ConditionalCheckFailedException")
 
 
 def is_failure_of_aws(error: Exception) -> bool:

@@ -49,7 +49,10 @@ class Watch:
     def run(self) -> None:
         while not self.ended.wait(0.5):
             listed = subprocess.run(
-                ["ps", "-eo", "pid=,ppid=,rss=,args="], capture_output=True, text=True, check=True
+                ["ps", "-eww", "-o", "pid=,ppid=,rss=,args="],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout.splitlines()
             assert self.stack.process is not None
             mine = self.stack.process.pid

@@ -98,8 +98,8 @@ def kill_while_applying(stack: LocalStack) -> None:
         ]
         if running:
             assert int(running[0]["chunk"]["N"]) < int(running[0]["chunks"]["N"])
-            for pid in workers(stack, "continue_import"):
-                os.kill(pid, signal.SIGKILL)
+            (pid,) = workers(stack, "continue_import")
+            os.kill(pid, signal.SIGKILL)
             return
         time.sleep(0.02)
     raise AssertionError("the import never applied a chunk")
@@ -123,7 +123,7 @@ def workers(stack: LocalStack, function: str) -> list[int]:
     """Return the processes of a function; each belongs to this stack."""
     assert stack.process is not None
     listed = subprocess.run(
-        ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     lines = [line.split(None, 2) for line in listed]
     return [

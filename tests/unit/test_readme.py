@@ -51,6 +51,14 @@ def test_every_command_of_make_exists():
     )
 
 
+def test_what_ci_runs_stands_in_it():
+    steps = re.findall(r"^(make [a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert "make test" in steps
+    assert [
+        step for step in steps if f"`{step}`" not in README and f"\n{step} " not in README
+    ] == []
+
+
 def test_every_file_that_it_names_is_there():
     named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(
         r"`([a-z_.]+/|[a-z_/]+\.(?:py|md))`", README
