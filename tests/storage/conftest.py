@@ -1,25 +1,30 @@
 """One storage suite, two stores: every storage test runs on moto and on AWS's DynamoDB Local.
 
 moto's conditions and transactions are close but not the engine; what must never go wrong is shown
-on both. DynamoDB Local needs Java and the jar that `.ci/run` fetches into `.local-tools/`.
+on both. DynamoDB Local needs Java and the jar that `make dynamodb-local` fetches.
 """
 
+import importlib.util
 import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 from pynamodb.models import Model
 
+from chalicelib.storage import roster_writes, signed_in
 from chalicelib.storage import tables as storage_tables
 from tests import aws_stage
+from tests.aws_stage import AwsStage
 from tests.conftest import forget_caches
+from tests.portal_client import PortalClient
 
 EMULATOR = aws_stage.ROOT / ".local-tools" / "dynamodb-local"
 
@@ -59,16 +64,15 @@ def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["moto", pytest.param("ddblocal", marks=pytest.mark.ddblocal)])
-def tables(
+def stage(
     request: pytest.FixtureRequest, no_real_aws: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    """Give empty tables, once on each store, and the name of the store.
+) -> Iterator[AwsStage]:
+    """Give an empty stage, once on each store; queues, bucket, secret and mail are moto's in both.
 
-    The rest of the stage (queues, bucket, secret) is moto's in both.
+    It takes the place of the base fixture, so visitors, mailbox and office stand on both stores.
     """
     if request.param == "moto":
-        request.getfixturevalue("stage")
-        yield "moto"
+        yield request.getfixturevalue("stage")
         return
     endpoint = request.getfixturevalue("dynamodb_local")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
@@ -76,18 +80,41 @@ def tables(
     # The rest of the stage stays moto's; what goes to the engine's address passes through.
     with mock_aws(config={"core": {"passthrough": {"urls": [re.escape(endpoint)]}}}):
         _drop_tables()
-        for name, value in aws_stage.create_stage().environment.items():
+        made = aws_stage.create_stage()
+        for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         forget_caches()
-        yield "ddblocal"
+        yield made
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
     reconnect()
     forget_caches()
 
 
+@pytest.fixture
+def new_visitor(stage: AwsStage) -> Callable[[], PortalClient]:
+    """Give a maker of visitors, each in a container of their own.
+
+    Chalice keeps the request it answers with the app, which is right for Lambda's one request at a
+    time; requests at once need an app each.
+    """
+    return lambda: PortalClient(_new_container())
+
+
+def _new_container() -> Any:
+    spec = importlib.util.spec_from_file_location("app_of_a_container", aws_stage.ROOT / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.app
+
+
 def reconnect() -> None:
-    """Have every model open a new connection, to the store that the environment names now."""
+    """Have every client of DynamoDB connect anew, to the store that the environment names now."""
     storage_tables._connection.cache_clear()
+    roster_writes._dynamodb.cache_clear()
+    signed_in._dynamodb.cache_clear()
+    aws_stage.client.cache_clear()
     todo: list[type[Model]] = [Model]
     while todo:
         model = todo.pop()
