@@ -17,6 +17,8 @@ from chalicelib.storage.links import Link
 
 # A reset stops with so much time left; the next hour's run goes on where it stopped.
 _STOP_SECONDS = 20.0
+# The account may change while a link is used; then the link is judged anew, this often at most.
+_ROUNDS = 4
 
 
 # --- forgotten username -----------------------------------------------------------------
@@ -269,34 +271,37 @@ def reset_password(token: str, password: str, verify_password: str, *, now: date
     limits.of("tries-per-link", link.link_hash, now=now)
     if _repeats(link, password, now):
         return
-    found = _open(links.RESET, token, now=now)
-    if found is None:
+    for _ in range(_ROUNDS):
+        found = _open(links.RESET, token, now=now)
+        if found is None:
+            break
+        account = found[1]
+        faults = credentials.password_faults(
+            password,
+            verify_password,
+            username=account.username,
+            preferences=district.preferences(),
+        )
+        if faults:
+            raise errors.Invalid(errors=faults)
+        mail.queue_notice(
+            "password-changed",
+            account,
+            proof={"password_generation": account.password_generation + 1},
+            event=f"password#{account.password_generation + 1}",
+            now=now,
+        )
+        try:
+            accounts.reset_password(account, crypto.hash_password(password), link, now=now)
+        except accounts.AccountChanged:
+            continue
+        limits.forget_name(account.username_key)
+        logs.event("password-reset", account=account.account_id)
+        return
+    # The same one, posted at once, may have come first.
+    used = links.read(links.RESET, _hashes(token))
+    if used is None or not _repeats(used, password, now):
         raise errors.ResetLinkInvalid
-    _, account = found
-    faults = credentials.password_faults(
-        password,
-        verify_password,
-        username=account.username,
-        preferences=district.preferences(),
-    )
-    if faults:
-        raise errors.Invalid(errors=faults)
-    mail.queue_notice(
-        "password-changed",
-        account,
-        proof={"password_generation": account.password_generation + 1},
-        event=f"password#{account.password_generation + 1}",
-        now=now,
-    )
-    try:
-        accounts.reset_password(account, crypto.hash_password(password), link, now=now)
-    except accounts.AccountChanged as error:
-        used = links.read(links.RESET, _hashes(token))
-        if used is not None and _repeats(used, password, now):
-            return
-        raise errors.ResetLinkInvalid from error
-    limits.forget_name(account.username_key)
-    logs.event("password-reset", account=account.account_id)
 
 
 def _repeats(link: Link, password: str, now: datetime) -> bool:
@@ -417,28 +422,30 @@ def confirm_address(token: str, *, now: datetime) -> None:
     link = links.read(links.CONFIRM, _hashes(token))
     if link is not None and _is_fresh_use(link, now):
         return
-    found = _open(links.CONFIRM, token, now=now)
     address_hash = None if link is None else addresses.hashed(link.email)
-    if found is None or address_hash is None:
+    for _ in range(_ROUNDS):
+        found = _open(links.CONFIRM, token, now=now)
+        if found is None or address_hash is None:
+            break
+        link, account = found
+        if account.email:
+            mail.queue_notice(
+                "email-changed",
+                account,
+                proof={"link_generation": account.link_generation + 1},
+                event=f"address#{account.link_generation + 1}",
+                now=now,
+                restore=account.email,
+                restore_source=account.email_source,
+            )
+        try:
+            accounts.confirm_address(account, link.email, address_hash, link, now=now)
+        except accounts.AccountChanged:
+            continue
+        logs.event("address-confirmed", account=account.account_id)
+        return
+    if link is None or not _was_used_just_now(link, now):
         raise errors.ConfirmLinkInvalid
-    link, account = found
-    if account.email:
-        mail.queue_notice(
-            "email-changed",
-            account,
-            proof={"link_generation": account.link_generation + 1},
-            event=f"address#{account.link_generation + 1}",
-            now=now,
-            restore=account.email,
-            restore_source=account.email_source,
-        )
-    try:
-        accounts.confirm_address(account, link.email, address_hash, link, now=now)
-    except accounts.AccountChanged as error:
-        if _was_used_just_now(link, now):
-            return
-        raise errors.ConfirmLinkInvalid from error
-    logs.event("address-confirmed", account=account.account_id)
 
 
 # --- "this wasn't me" -----------------------------------------------------------------------
@@ -455,15 +462,28 @@ def not_me(token: str, *, request_id: str, now: datetime) -> None:
     Raises:
         NotMeLinkInvalid: unknown, used, expired, or of an address that isn't the account's any more.
     """
-    link = links.read(links.NOT_ME, _hashes(token))
-    if link is None:
-        raise errors.NotMeLinkInvalid
-    if _is_fresh_use(link, now):
+    for _ in range(_ROUNDS):
+        link = links.read(links.NOT_ME, _hashes(token))
+        if link is None:
+            break
+        if _is_fresh_use(link, now):
+            _ask_for_password(link)
+            return
+        account = accounts.read_account(link.username_key)
+        if account is None or not _may_take_back(link, account, now):
+            break
+        try:
+            _take_back(link, account, request_id=request_id, now=now)
+        except accounts.AccountChanged:
+            # The link itself was used at once, or a thief is at work: what is there now counts.
+            continue
+        logs.event("not-me", level="warning", account=account.account_id)
         _ask_for_password(link)
         return
-    account = accounts.read_account(link.username_key)
-    if account is None or not _may_take_back(link, account, now):
-        raise errors.NotMeLinkInvalid
+    raise errors.NotMeLinkInvalid
+
+
+def _take_back(link: Link, account: Account, *, request_id: str, now: datetime) -> None:
     district.audit(
         f"account#{account.username_key}",
         "not_me",
@@ -484,15 +504,7 @@ def not_me(token: str, *, request_id: str, now: datetime) -> None:
                 "old_address": account.email,
             }
         )
-    try:
-        accounts.take_back(account, link, restored_hash=restored, now=now)
-    except accounts.AccountChanged as error:
-        if _was_used_just_now(link, now):
-            _ask_for_password(link)
-            return
-        raise errors.NotMeLinkInvalid from error
-    logs.event("not-me", level="warning", account=account.account_id)
-    _ask_for_password(link)
+    accounts.take_back(account, link, restored_hash=restored, now=now)
 
 
 def _ask_for_password(link: Link) -> None:
