@@ -18,7 +18,9 @@ import time_machine
 from chalice.local import LambdaContext
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.exceptions import JsonRESTError
 from moto.ses.models import ses_backends
+from moto.sesv2.responses import SESV2Response
 
 from chalicelib.storage import aws, district
 from tests import aws_stage, permissions
@@ -173,6 +175,22 @@ def _sent() -> list[SentMail]:
         SentMail(message.destinations["ToAddresses"][0], message.subject, message.body)
         for message in backend.sent_messages
     ]
+
+
+@pytest.fixture
+def suppressed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Give SES's own list of addresses that get no mail; moto has none."""
+    addresses: set[str] = set()
+
+    def delete(call: Any) -> str:
+        address = call._get_param("EmailAddress")
+        if address not in addresses:
+            raise JsonRESTError("NotFoundException", "not on the list")
+        addresses.discard(address)
+        return "{}"
+
+    monkeypatch.setattr(SESV2Response, "delete_suppressed_destination", delete, raising=False)
+    return addresses
 
 
 def run_schedule(name: str) -> None:

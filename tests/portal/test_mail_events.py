@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import time_machine
 from chalice.local import LambdaContext
-from moto.core.exceptions import JsonRESTError
 from moto.sesv2.responses import SESV2Response
 
 from tests import aws_stage, factories, permissions
@@ -37,22 +36,6 @@ def rosa(new_visitor: Callable[[], PortalClient], mailbox: Mailbox) -> PortalCli
     visitor = factories.signed_in(new_visitor, factories.account(factories.family(email=ROSA)))
     mailbox()
     return visitor
-
-
-@pytest.fixture
-def suppressed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Give SES's own list of addresses that get no mail; moto has none."""
-    addresses: set[str] = set()
-
-    def delete(call: Any) -> str:
-        address = call._get_param("EmailAddress")
-        if address not in addresses:
-            raise JsonRESTError("NotFoundException", "not on the list")
-        addresses.discard(address)
-        return "{}"
-
-    monkeypatch.setattr(SESV2Response, "delete_suppressed_destination", delete, raising=False)
-    return addresses
 
 
 # --- SES's events -----------------------------------------------------------------------
