@@ -1,6 +1,6 @@
 """Makes what is deployed: one CloudFormation template and one zip, for a stage.
 
-    python package.py prod     writes .build/prod/template.json and .build/prod/deployment.zip
+    python package.py prod     writes template.json, deployment.zip and sbom.json to .build/prod
 
 Chalice makes the template from app.py and `.chalice/`. Three things it can't do are done here:
 install the libraries by their hashes for the Python of AWS (not the one that runs this), leave out
@@ -9,6 +9,7 @@ what no function needs, and give each function a name, a log group that forgets,
 
 import argparse
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -56,11 +57,12 @@ class PackageError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """What is deployed: the template as data, where it was written, and the code."""
+    """What is deployed: the template as data, where it was written, the code, and what is in it."""
 
     template: dict[str, Any]
     template_path: Path
     zip_path: Path
+    sbom: dict[str, Any]
 
 
 def build(stage: str, *, out: Path | None = None) -> Package:
@@ -82,8 +84,10 @@ def build(stage: str, *, out: Path | None = None) -> Package:
     _add_libraries(zip_path, libraries)
     template_path = out / "template.json"
     template_path.write_text(json.dumps(template, indent=1))
+    sbom = _bill_of_materials(libraries)
+    (out / "sbom.json").write_text(json.dumps(sbom, indent=1))
     shutil.rmtree(source)
-    return Package(template, template_path, zip_path)
+    return Package(template, template_path, zip_path, sbom)
 
 
 # --- the template ---------------------------------------------------------------
@@ -279,6 +283,30 @@ def _add_libraries(zip_path: Path, libraries: Path) -> None:
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
+
+
+def _bill_of_materials(libraries: Path) -> dict[str, Any]:
+    """Return the libraries in the zip as a CycloneDX bill of materials, which scanners read.
+
+    Chalice isn't among the libraries: it lays its runtime into the zip itself.
+    """
+    found = importlib.metadata.distributions(path=[str(libraries)])
+    versions = {str(one.metadata["Name"]).lower(): one.version for one in found}
+    versions["chalice"] = importlib.metadata.version("chalice")
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "components": [
+            {
+                "type": "library",
+                "name": name,
+                "version": version,
+                "purl": f"pkg:pypi/{name}@{version}",
+            }
+            for name, version in sorted(versions.items())
+        ],
+    }
 
 
 def _check_whole(source: Path, libraries: Path, stage: str) -> None:

@@ -576,6 +576,17 @@ def test_the_zip_holds_the_app_and_the_pinned_libraries_only(names):
         assert top in {"app", "chalice", "chalicelib"} | modules, name
 
 
+def test_the_bill_of_materials_is_what_is_pinned_and_what_is_in_the_zip(made, names):
+    listed = {one["name"]: one["version"] for one in made.sbom["components"]}
+    assert listed.pop("chalice")
+    text = (ROOT / "requirements.txt").read_text()
+    assert listed == dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;\\]+)", text))
+    installed = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    folders = {name.rsplit(".dist-info", 1)[0].replace("_", "-").lower() for name in installed}
+    assert folders == {f"{name}-{version}" for name, version in listed.items()}
+    assert json.loads((made.template_path.parent / "sbom.json").read_text()) == made.sbom
+
+
 def test_the_zip_holds_no_tests_caches_or_sample_data(names):
     unwanted = re.compile(
         r"(^|/)(tests?|__pycache__|\.git|\.local|\.chalice|examples)/|\.pyc$|sample_district|local\.py$"
