@@ -79,6 +79,11 @@ def _send(
     if address_state(recipient) is not None:
         logs.event("mail-suppressed", mail=name)
         return
+    mailbox = addresses.deliverable(recipient)
+    if mailbox is None:
+        # Tried again it would fail again: what can't be mailed isn't lost by an outage.
+        logs.event("mail-unsendable", level="warning", mail=name)
+        return
     preferences = district.preferences()
     rendered = texts.mail(
         name,
@@ -92,7 +97,7 @@ def _send(
         },
     )
     aws.send_mail(
-        recipient=recipient, subject=rendered.subject, text=rendered.text, html=rendered.html
+        recipient=mailbox, subject=rendered.subject, text=rendered.text, html=rendered.html
     )
     logs.event("mail-sent", mail=name)
 
