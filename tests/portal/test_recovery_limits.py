@@ -9,7 +9,7 @@ import time_machine
 
 from chalicelib import settings
 from chalicelib.domain import addresses
-from chalicelib.storage import accounts
+from chalicelib.storage import accounts, district
 from tests import aws_stage, factories
 from tests.conftest import SentMail
 from tests.portal.test_reset_password import token_of
@@ -232,3 +232,34 @@ def test_the_not_me_link_of_each_mail_ends_sessions_and_asks_for_a_new_password(
     (sent,) = [one for one in mailbox() if "reset-password?token=" in one.html]
     fields = {"token": token_of(sent), "password": "next 1234", "verify_password": "next 1234"}
     assert new_visitor().post("/reset-password", fields).status == 200
+
+
+# --- a change of the district's zone (S49) ----------------------------------------------------
+
+
+def test_a_lockout_ends_when_it_was_said_to_after_a_move_to_the_west(
+    new_visitor: Visitors, rosa: factories.SomeAccount, monday: Any
+) -> None:
+    def ask() -> Any:
+        return new_visitor().post("/forgot-username", {"email": ROSA})
+
+    fields = {"username": rosa.username, "password": rosa.password}
+    said = [ask() for _ in range(6)][-1].json()["locked_until"]
+    assert said == "2026-03-03T05:00:00Z"
+    district.save_preferences({"time_zone": "Pacific/Honolulu"})
+    refused = (ask(), new_visitor().post("/sign-in", fields))
+    assert [one.json()["locked_until"] for one in refused] == [said, said]
+    monday.move_to(datetime(2026, 3, 3, 5, 0, tzinfo=UTC))
+    assert ask().status == 202
+    assert new_visitor().post("/sign-in", fields).status == 200
+
+
+def test_a_lockout_ends_with_the_day_after_a_move_to_the_east(
+    new_visitor: Visitors, rosa: factories.SomeAccount
+) -> None:
+    for place in range(6):
+        new_visitor().post("/forgot-username", {"email": ROSA}, ip=f"198.51.100.{place}")
+    # It is ten in the morning on the 2nd in New York, and midnight between 2nd and 3rd in Tokyo.
+    district.save_preferences({"time_zone": "Asia/Tokyo"})
+    factories.signed_in(new_visitor, rosa)
+    assert new_visitor().post("/forgot-username", {"email": ROSA}).status == 202
