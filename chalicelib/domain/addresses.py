@@ -45,6 +45,19 @@ def _domain_label(label: str) -> str:
     return "xn--" + (label if lowered.isascii() else lowered).encode("punycode").decode("ascii")
 
 
+def deliverable(address: str) -> str | None:
+    """Return an address as SES takes it, None where it takes none of that kind.
+
+    SES has no SMTPUTF8: a domain that isn't ASCII goes as punycode, and a local part that isn't has no
+    other spelling (SES API reference, `Destination`). All else stays as it is stored.
+    """
+    local, at, domain = address.rpartition("@")
+    if not at or not local.isascii():
+        return None
+    labels = (label if label.isascii() else _domain_label(label) for label in domain.split("."))
+    return f"{local}@{'.'.join(labels)}"
+
+
 def hashed(address: str | None) -> str | None:
     """Return the keyed hash under which an address is found, None for none."""
     plain = normalised(address) if address else None

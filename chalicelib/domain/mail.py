@@ -86,8 +86,10 @@ def _send(
     if address_state(recipient) is not None:
         logs.event("mail-suppressed", mail=name)
         return False
-    if addresses.normalised(recipient) is None:
-        # The import takes no such address; sent all the same it could become two recipients.
+    mailbox = addresses.deliverable(recipient)
+    if mailbox is None:
+        # The import takes no such address; sent all the same it could become two recipients, and
+        # tried again it would fail again.
         logs.event("mail-unsendable", level="warning", mail=name)
         return False
     preferences = district.preferences()
@@ -103,7 +105,7 @@ def _send(
         },
     )
     aws.send_mail(
-        recipient=recipient, subject=rendered.subject, text=rendered.text, html=rendered.html
+        recipient=mailbox, subject=rendered.subject, text=rendered.text, html=rendered.html
     )
     logs.event("mail-sent", mail=name)
     return True

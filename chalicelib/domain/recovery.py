@@ -355,7 +355,7 @@ def ask_for_address(account: Account, typed: str, *, now: datetime) -> None:
         TooManyTries: ten changes of an account in a day.
     """
     address = typed.strip()
-    if addresses.normalised(address) is None:
+    if addresses.normalised(address) is None or addresses.deliverable(address) is None:
         raise errors.Invalid(errors=[FieldError("email", "format" if address else "required")])
     limits.of("address-changes", account.account_id, now=now)
     if account.email:

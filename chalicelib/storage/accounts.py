@@ -801,7 +801,7 @@ def clear_lockout(account: Account) -> None:
 
 def unlock_due(bucket: str, *, now: datetime) -> Iterator[str]:
     """Unlock the accounts of a bucket whose time has come, yielding each as it is done."""
-    for found in _Account.by_lock.query(bucket):
+    for found in _Account.by_lock.query(bucket, page_size=locks.PAGE):
         try:
             _Account(found.username_key).update(
                 actions=[_Account.locked_until.remove(), _Account.lock_bucket.remove()],

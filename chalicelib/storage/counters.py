@@ -300,7 +300,7 @@ def require_locked(
 
 def unlock_due(bucket: str, *, now: datetime) -> Iterator[str]:
     """Unlock the counters of a bucket whose time has come, yielding each as it is done."""
-    for found in _Counter.by_lock.query(bucket):
+    for found in _Counter.by_lock.query(bucket, page_size=locks.PAGE):
         try:
             _Counter(found.address_hash, found.day).update(
                 actions=[_Counter.locked_until.remove(), _Counter.lock_bucket.remove()],

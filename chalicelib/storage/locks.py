@@ -12,6 +12,8 @@ from chalicelib import crypto
 SHARDS = 4
 # How far back a reset looks: it may not have run for a week.
 DAYS_BACK = 8
+# How many locked items a read of the index takes at a time.
+PAGE = 100
 
 
 def bucket(locked_until: int, key: str) -> str:
