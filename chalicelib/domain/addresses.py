@@ -52,7 +52,7 @@ def deliverable(address: str) -> str | None:
     other spelling (SES API reference, `Destination`). All else stays as it is stored.
     """
     local, at, domain = address.rpartition("@")
-    if not at or not local.isascii():
+    if normalised(address) is None or not at or not local.isascii():
         return None
     labels = (label if label.isascii() else _domain_label(label) for label in domain.split("."))
     return f"{local}@{'.'.join(labels)}"
