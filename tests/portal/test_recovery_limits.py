@@ -1,5 +1,7 @@
 """What recovery's limits and links hold against: one machine, forged addresses, age, guesses."""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -92,6 +94,26 @@ def test_failed_sign_ins_of_strangers_and_forgotten_names_are_counted_apart(
         new_visitor().post("/sign-in", fields, ip=f"198.51.100.{place}")
     answer = new_visitor().post("/forgot-username", {"email": ROSA}, ip="198.51.100.1")
     assert answer.status == 202
+
+
+# --- the guide's lockout (S27) --------------------------------------------------------------
+
+
+def test_while_locked_out_limits_go_on_counting_and_both_answers_are_logged(
+    new_visitor: Visitors, rosa: factories.SomeAccount, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for place in range(6):
+        new_visitor().post("/forgot-username", {"email": ROSA}, ip=f"198.51.100.{place}")
+    capfd.readouterr()
+    right = {"username": rosa.username, "password": rosa.password}
+    wrong = right | {"password": "wrong 1"}
+    assert [new_visitor().post("/sign-in", right).status for _ in range(12)] == [403] * 12
+    assert [new_visitor().post("/sign-in", wrong).status for _ in range(11)] == [401] * 10 + [429]
+    assert new_visitor().post("/sign-in", right).status == 429
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    said = Counter((line["event"], line.get("reason")) for line in lines)
+    assert said["sign-in-refused", "locked-out"] == 12
+    assert said["sign-in-failed", None] == 10
 
 
 # --- nothing ends by age (S18) --------------------------------------------------------------
