@@ -59,7 +59,8 @@ def test_every_entry_point_is_a_docstring_and_one_call() -> None:
 
 def test_app_imports_the_faces_and_nothing_below_them() -> None:
     ours = {name for name in imports(ROOT / "app.py") if name.startswith("chalicelib")}
-    faces = {"admin", "settings", "workers", "web", "web.actions", "web.http"}
+    web = {"web", "web.account", "web.actions", "web.http", "web.recovery"}
+    faces = {"admin", "settings", "workers", *web}
     assert ours - {"chalicelib"} == {f"chalicelib.{name}" for name in faces}
 
 
@@ -88,6 +89,15 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/sign-out": "POST",
         "/session": "GETPOST",
         "/students": "GET",
+        "/forgot-username": "GETPOST",
+        "/forgot-password": "GETPOST",
+        "/reset-password": "GETPOST",
+        "/confirm-email": "GETPOST",
+        "/not-me": "GETPOST",
+        "/account": "GET",
+        "/account/password": "POST",
+        "/account/email": "POST",
+        "/account/sessions/end": "POST",
         "/status": "GET",
         "/static/{name}": "GET",
         "/problems/{code}": "GET",

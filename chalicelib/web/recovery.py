@@ -90,7 +90,11 @@ def _reset_again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, objec
 
 
 def _reset_page(call: Call) -> dict[str, object]:
-    token = _token(call, "reset")
+    try:
+        token = _token(call, "reset")
+    except errors.Invalid:
+        # It was refused already; the page that says so must not fail on it again.
+        token = ""
     username = recovery.look_at_reset_link(token, now=call.now) if token else None
     return {"rules": password_rules(), "username": username}
 
