@@ -5,12 +5,13 @@ on both. DynamoDB Local needs Java and the jar that `make dynamodb-local` fetche
 """
 
 import importlib.util
+import queue
 import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from chalicelib.storage import tables as storage_tables
 from tests import aws_stage
 from tests.aws_stage import AwsStage
 from tests.conftest import forget_caches
-from tests.portal_client import PortalClient
+from tests.portal_client import Answer, PortalClient
 
 EMULATOR = aws_stage.ROOT / ".local-tools" / "dynamodb-local"
 
@@ -92,12 +93,32 @@ def stage(
 
 @pytest.fixture
 def new_visitor(stage: AwsStage) -> Callable[[], PortalClient]:
-    """Give a maker of visitors, each in a container of their own.
+    """Give a maker of visitors whose requests may come at once."""
+    return lambda: _AtOnce(None)
 
-    Chalice keeps the request it answers with the app, which is right for Lambda's one request at a
-    time; requests at once need an app each.
+
+class _AtOnce(PortalClient):
+    """A visitor whose every request finds a container of its own, warm ones first, as on Lambda.
+
+    Chalice keeps the request it answers with the app, which is right for one request at a time.
     """
-    return lambda: PortalClient(_new_container())
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: str | None, ip: str
+    ) -> Answer:
+        try:
+            container = _warm.get_nowait()
+        except queue.Empty:
+            container = PortalClient(_new_container())
+        try:
+            return container.send(method, path, headers, body, ip)
+        finally:
+            _warm.put(container)
+
+
+# Few are ever made: each adds Chalice's name to the User-Agent of all that this process sends, and
+# DynamoDB Local refuses long headers.
+_warm: queue.SimpleQueue[PortalClient] = queue.SimpleQueue()
 
 
 def _new_container() -> Any:
