@@ -122,6 +122,8 @@ def _begin(
                 account,
                 device=device,
                 rehashed=crypto.hash_password(password) if stale else None,
+                # Under the secret's current version: an older one retires (security row S85).
+                address_hash=addresses.hashed(account.email),
                 purge_at=int((now + lasts).timestamp()),
                 unlocked=_lockouts(account, preferences, now),
                 now=now,

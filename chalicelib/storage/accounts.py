@@ -463,6 +463,7 @@ def begin_session(
     *,
     device: str,
     rehashed: str | None,
+    address_hash: str | None,
     purge_at: int,
     unlocked: Sequence[tuple[str, str]],
     now: datetime,
@@ -480,8 +481,8 @@ def begin_session(
     at = int(now.timestamp())
 
     def write(transaction: TransactWrite) -> None:
-        for address_hash, day in unlocked:
-            counters.require_unlocked(transaction, address_hash, day=day, now=now)
+        for locked_hash, day in unlocked:
+            counters.require_unlocked(transaction, locked_hash, day=day, now=now)
         transaction.save(
             _Session(
                 session_hash,
@@ -499,13 +500,17 @@ def begin_session(
         actions: list[Action] = [_Account.last_sign_in.set(at), _Account.failures.set(0)]
         if rehashed is not None:
             actions.append(_Account.password_hash.set(rehashed))
+        if address_hash is not None:
+            actions.append(_Account.address_hash.set(address_hash))
         transaction.update(
             _Account(account.username_key),
             actions=actions,
             condition=(_Account.account_id == account.account_id)
             & (_Account.state == ACTIVE)
             & (_Account.password_hash == account.password_hash)
-            & (_Account.session_generation == account.session_generation),
+            & (_Account.session_generation == account.session_generation)
+            # An address that changed meanwhile keeps its own hash.
+            & (_Account.link_generation == account.link_generation),
         )
 
     try:

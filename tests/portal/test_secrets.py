@@ -410,6 +410,19 @@ def rotate() -> None:
     aws.forget_keyring()
 
 
+def test_who_signs_in_between_two_rotations_is_still_found_by_address(
+    new_visitor: Visitors, mailbox: Mailbox
+) -> None:
+    who = factories.account(factories.family(), now=factories.NOW)
+    rotate()
+    factories.signed_in(new_visitor, who)
+    rotate()
+    mailbox()
+    asked = {"email": "parent@example.com"}
+    assert new_visitor().post("/forgot-username", asked).status == 202
+    assert [who.username in mail.html for mail in mailbox()] == [True]
+
+
 def test_keys_and_sessions_go_on_over_a_rotation_and_end_with_the_old_version(
     new_visitor: Visitors,
 ) -> None:
