@@ -99,6 +99,16 @@ def _reset_page(call: Call) -> dict[str, object]:
     return {"rules": password_rules(), "username": username}
 
 
+def _opened(call: Call) -> dict[str, object]:
+    """Return what the opened link's page shows: a spent one says so before anything is typed."""
+    shown = _reset_page(call)
+    if shown["username"] is None:
+        title, detail = texts.problem(call.language, errors.ResetLinkInvalid.code)
+        code = errors.ResetLinkInvalid.code
+        shown["problem"] = {"code": code, "title": title, "detail": detail}
+    return shown
+
+
 @form(_reset_again)
 def reset_password(call: Call) -> Answer:
     """Set a new password by a mailed link."""
@@ -107,7 +117,7 @@ def reset_password(call: Call) -> Answer:
             return Answer({"status": "ok"}, page="reset-password-done")
         fields = ("token", "password", "verify_password")
         moved = _token_moved(call, "reset-password", "reset")
-        return moved or replace(fields_page("reset-password", *fields), data=_reset_page(call))
+        return moved or replace(fields_page("reset-password", *fields), data=_opened(call))
     token = _token(call, "reset")
     password, verify = call.texts("password", "verify_password")
     fields_of_it = {"token": token, "password": password, "verify_password": verify}
