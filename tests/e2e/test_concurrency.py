@@ -14,6 +14,7 @@ import pytest
 
 import local
 import sample_district
+from chalicelib import texts
 from local import LocalStack
 from tests.e2e import journeys
 from tests.e2e.journeys import PASSWORD, create
@@ -185,3 +186,35 @@ def test_every_new_account_was_told_of_once(school):
     names = [row["username"]["S"] for row in accounts(school).values()]
     assert len(names) >= 10
     assert {name: sum(name in text for text in texts) for name in names} == dict.fromkeys(names, 1)
+
+
+def test_two_hundred_forgotten_usernames_are_five_mails_and_one_lockout(school, guardians):
+    """Thirty are under way at any moment, from as many addresses as tries (guide, contract)."""
+    ann = next(guardians)
+    key = journeys.returned_key(school, ann)
+    journeys.get_in(school, key, "forgets1")
+    journeys.wait_until_mail_is_worked_off(school, put_off=True)
+    sent = len(school.mails())
+
+    def ask(place: int) -> Answer:
+        visitor = journeys.visitor(school)
+        return visitor.post("/forgot-username", {"email": ann["email"]}, ip=f"203.0.113.{place}")
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(ask, range(200)))
+    assert sorted(a.status for a in answers) == [202] * 5 + [429] * 195
+    assert {a.code for a in answers if a.status == 429} == {"locked-out"}
+    journeys.wait_until_mail_is_worked_off(school, put_off=True)
+    told = [mail for mail in school.mails()[sent:] if ann["email"] in mail["To"]]
+    counted = {
+        name: sum(
+            any(
+                texts.say(one, f"mail.{name}.subject") in mail["Subject"] for one in texts.LANGUAGES
+            )
+            for mail in told
+        )
+        for name in ("usernames", "locked-out")
+    }
+    assert counted == {"usernames": 5, "locked-out": 1}
+    refused = journeys.sign_in(journeys.visitor(school), "forgets1")
+    assert (refused.status, refused.code) == (403, "locked-out")
