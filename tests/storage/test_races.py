@@ -310,7 +310,7 @@ def test_no_session_survives_a_disabling_at_the_same_moment(new_visitor: Visitor
         answer, _ = at_once(
             [
                 lambda v=visitor, n=name: sign_in(v, n, PASSWORD),
-                lambda n=name: account_rules.disable(n),
+                lambda n=name: account_rules.disable(n, now=factories.NOW),
             ]
         )
         assert (answer.status, answer.code) in {(200, None), (403, "account-disabled")}
