@@ -74,16 +74,23 @@ def clock(stack: LocalStack) -> Iterator[Callable[[timedelta], None]]:
 
 
 def wait_for_mail(
-    stack: LocalStack, recipient: str, *, after: int = 0, seconds: float = 30
+    stack: LocalStack, recipient: str, *, after: int = 0, saying: str = "", seconds: float = 30
 ) -> dict[str, Any]:
-    """Return the newest mail to an address, waiting for one beyond the first `after` mails."""
+    """Return the newest mail to an address, waiting for one beyond the first `after` mails.
+
+    Workers mail at once, in any order: name what the mail meant is `saying`, where others may come too.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = [mail for mail in stack.mails()[after:] if recipient in mail["To"]]
+        found = [
+            mail
+            for mail in stack.mails()[after:]
+            if recipient in mail["To"] and saying in mail["Subject"] + mail["BodyText"]
+        ]
         if found:
             return found[-1]
         time.sleep(0.2)
-    raise AssertionError(f"no mail to {recipient} within {seconds} seconds")
+    raise AssertionError(f"no mail to {recipient} saying {saying!r} within {seconds} seconds")
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sample_district
-from local import LocalStack, load_roster, read_report
+from local import SAMPLE_SEED, SAMPLE_STUDENTS, LocalStack, load_roster, read_report
 from tests.e2e.conftest import DeployedClient, District, wait_for_mail
 
 pytestmark = pytest.mark.e2e
@@ -169,6 +169,14 @@ def test_a_held_import_waits_for_an_admin(stack, district, tmp_path):
     assert stack.invoke("approve_import", {"name": "no-such-import"})["error"]["code"]
     assert "error" not in stack.invoke("approve_import", {"name": "part"})
     assert load_report(stack, "part")["status"] == "applied"
+    # The tests of other files need the families back.
+    sample_district.write_district(
+        zip_path,
+        students=SAMPLE_STUDENTS,
+        seed=SAMPLE_SEED,
+        today=datetime.now(UTC).date(),
+    )
+    assert load_roster(stack, zip_path, "sample")["status"] == "applied"
 
 
 def load_report(stack: LocalStack, name: str) -> dict[str, Any]:
