@@ -56,6 +56,9 @@ LIMITS: Mapping[str, Limit] = {
 # How long mailed links work (contract section 2); a reset link's time is a preference.
 CONFIRM_LINK_HOURS = 24
 NOT_ME_LINK_DAYS = 10
+# A mail that fails is tried again after these seconds, one after another; then it is a dead letter. The
+# third is past the time for which a worker that was cut off still holds a mail.
+MAIL_RETRY_SECONDS = (10, 30, 120, 360, 900, 3600)
 # A form posted again within this time gets the first one's answer (contract section 2).
 REPEAT_SECONDS = 600
 # An account's open sessions; the oldest ends when one more begins (ASVS 7.1.2).

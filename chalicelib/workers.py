@@ -18,7 +18,7 @@ from chalicelib.domain import activation, mail, recovery, roster_import
 
 
 def send_mail(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
-    """Send each queued mail; return the ones to deliver again (SQS partial batch response)."""
+    """Send each queued mail; return those to deliver again (SQS partial batch response)."""
     logs.begin(_request_id(event))
     failed = []
     for record in event.to_dict()["Records"]:
@@ -26,11 +26,13 @@ def send_mail(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
             _deliver(json.loads(record["body"]), now=clock.now())
         except mail.Busy:
             logs.event("mail-waits")
-            failed.append(record["messageId"])
+            failed.append(record)
         except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
             logs.event("mail-failed", level="error", error=type(error).__name__)
-            failed.append(record["messageId"])
-    return {"batchItemFailures": [{"itemIdentifier": one} for one in failed]}
+            failed.append(record)
+    for record in failed:
+        mail.put_off(record["receiptHandle"], int(record["attributes"]["ApproximateReceiveCount"]))
+    return {"batchItemFailures": [{"itemIdentifier": one["messageId"]} for one in failed]}
 
 
 def _deliver(message: Mapping[str, Any], *, now: datetime) -> None:

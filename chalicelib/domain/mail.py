@@ -69,6 +69,15 @@ def once(mark: str, *, now: datetime) -> Iterator[Send | None]:
     counters.conclude(name, _SENT, seconds=_NOTED_SECONDS, now=now)
 
 
+def put_off(receipt: str, tries: int) -> None:
+    """Have a mail that failed, for the `tries`th time, delivered again: soon at first, then later.
+
+    A mail that ran ahead of what it tells of comes seconds after it, and an hour's outage costs none.
+    """
+    last = len(policy.MAIL_RETRY_SECONDS)
+    aws.put_off_mail(receipt, seconds=policy.MAIL_RETRY_SECONDS[min(tries, last) - 1])
+
+
 def first_time(mark: str, *, now: datetime) -> bool:
     """Whether a step of a message runs for the first time, however often the message comes."""
     return counters.claim(f"step#{mark}", seconds=_NOTED_SECONDS, now=now)

@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import crypto, errors, settings
+from chalicelib import crypto, errors, logs, settings
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -86,6 +86,19 @@ def queue_mail(message: Mapping[str, object], *, delay: int = 0) -> None:
         Unavailable: SQS doesn't take it.
     """
     _send(settings.mail_queue_url(), message, delay)
+
+
+def put_off_mail(receipt: str, *, seconds: int) -> None:
+    """Keep a mail that was taken and failed out of sight for some seconds more, then deliver it again.
+
+    Where SQS doesn't take that, the queue's own time counts: the mail comes later.
+    """
+    try:
+        _sqs().change_message_visibility(
+            QueueUrl=settings.mail_queue_url(), ReceiptHandle=receipt, VisibilityTimeout=seconds
+        )
+    except (BotoCoreError, ClientError):
+        logs.event("mail-not-put-off", level="warning")
 
 
 def queue_import(import_id: str, *, delay: int = 0) -> None:

@@ -15,7 +15,7 @@ from chalicelib import settings, texts
 from chalicelib.domain import mail
 from chalicelib.storage import aws, district
 from tests import aws_stage, factories
-from tests.conftest import SentMail, forget_caches, send_mail_to_worker
+from tests.conftest import SentMail, forget_caches, hand_to_worker, send_mail_to_worker
 from tests.portal_client import PortalClient
 
 Mailbox = Callable[[], list[SentMail]]
@@ -373,6 +373,39 @@ def test_a_mail_that_ses_refused_goes_out_when_it_is_redriven(
     monday.shift(13 * 86_400)
     assert send_mail_to_worker(*messages) == []
     assert len(sent) == 1
+
+
+def test_a_mail_that_ses_refuses_is_tried_again_later_each_time(
+    portal: PortalClient, stage: aws_stage.AwsStage, monkeypatch: pytest.MonkeyPatch, monday: Any
+) -> None:
+    factories.guardian(factories.student(number="007"))
+    portal.post("/activation-key", {"student_number": "007", "ssn_last4": "4321"})
+    sqs = aws_stage.client("sqs")
+
+    def refuse(**_: object) -> None:
+        raise RuntimeError("SES throttles")
+
+    monkeypatch.setattr(aws, "send_mail", refuse)
+
+    def taken() -> list[str]:
+        answer = sqs.receive_message(QueueUrl=stage.mail_queue_url, AttributeNames=["All"])
+        records = [
+            {
+                "messageId": one["MessageId"],
+                "receiptHandle": one["ReceiptHandle"],
+                "attributes": one["Attributes"],
+                "body": one["Body"],
+            }
+            for one in answer.get("Messages", [])
+        ]
+        return hand_to_worker(records)
+
+    assert len(taken()) == 1
+    for seconds in (10, 30, 120, 360, 900, 3600):
+        monday.shift(seconds - 1)
+        assert taken() == []
+        monday.shift(2)
+        assert len(taken()) == 1, seconds
 
 
 def test_no_mail_tells_of_an_account_that_never_came_to_be(
