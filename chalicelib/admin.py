@@ -13,7 +13,7 @@ from chalicelib import clock, crypto, errors, logs, policy, settings, texts
 from chalicelib.domain import accounts, activation, guardians, recovery, roster_import
 from chalicelib.errors import FieldError
 from chalicelib.storage import district
-from chalicelib.storage.accounts import Account
+from chalicelib.storage.values import Account
 
 _LONGEST = 300
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from chalicelib import crypto, errors, logs, policy
 from chalicelib.domain import addresses, credentials, devices, limits, mail, recovery
 from chalicelib.errors import FieldError
-from chalicelib.storage import accounts, aws, counters, district
-from chalicelib.storage.accounts import Account, Session
+from chalicelib.storage import account_changes, accounts, aws, counters, district, sessions
+from chalicelib.storage.values import Account, Session
 
 # The account may change while a password is checked; then it is judged anew, this often at most.
 _ROUNDS = 3
@@ -117,7 +117,7 @@ def _begin(
                 at=int(now.timestamp()),
             )
         try:
-            accounts.begin_session(
+            sessions.begin_session(
                 aws.keyring().hash("session", token),
                 account,
                 device=device,
@@ -128,7 +128,7 @@ def _begin(
                 unlocked=_lockouts(account, preferences, now),
                 now=now,
             )
-        except accounts.AddressLocked as error:
+        except sessions.AddressLocked as error:
             logs.event("sign-in-refused", account=account.account_id, reason="locked-out")
             raise errors.LockedOut(locked_until=_locked_until(account, preferences, now)) from error
         except accounts.AccountChanged:
@@ -165,8 +165,8 @@ def _locked_until(account: Account, preferences: policy.Preferences, now: dateti
 
 def _end_oldest_sessions(username_key: str) -> None:
     """Keep an account's sessions bounded; the index is read late, so one more may live for a while."""
-    for session_hash in accounts.sessions_of(username_key)[: -policy.SESSIONS_PER_ACCOUNT]:
-        accounts.end_session(session_hash)
+    for session_hash in sessions.sessions_of(username_key)[: -policy.SESSIONS_PER_ACCOUNT]:
+        sessions.end_session(session_hash)
 
 
 def _refuse_closed(account: Account) -> None:
@@ -182,7 +182,7 @@ def _refuse_closed(account: Account) -> None:
 def sign_out(token: str) -> None:
     """End a session in the table; a token that is none costs the same."""
     for session_hash in aws.keyring().hashes("session", token):
-        accounts.end_session(session_hash)
+        sessions.end_session(session_hash)
 
 
 # --- sessions -----------------------------------------------------------------
@@ -199,7 +199,7 @@ def use_session(token: str | None, *, now: datetime) -> Session:
         seen_after = now - timedelta(minutes=preferences.session_idle_minutes)
         made_after = now - timedelta(hours=preferences.session_hours)
         for session_hash in aws.keyring().hashes("session", token):
-            session = accounts.use_session(
+            session = sessions.use_session(
                 session_hash,
                 seen_after=int(seen_after.timestamp()),
                 made_after=int(made_after.timestamp()),
@@ -217,7 +217,7 @@ def look_at_session(token: str | None, *, now: datetime) -> Session:
         SignInRequired: no token, or a session that is over.
     """
     for session_hash in aws.keyring().hashes("session", token) if token else []:
-        session = accounts.read_session(session_hash)
+        session = sessions.read_session(session_hash)
         if session is not None:
             times = session_times(session)
             if now < times.idle_until and now < times.ends_at:
@@ -261,7 +261,7 @@ def require_account(session: Session) -> Account:
         SignInRequired: see `refuse_ended`.
     """
     return refuse_ended(
-        session, accounts.read_account(session.username_key), accounts.all_ended_at()
+        session, accounts.read_account(session.username_key), sessions.all_ended_at()
     )
 
 
@@ -280,7 +280,7 @@ def current(token: str | None, *, now: datetime) -> tuple[Session, Account]:
 
 def open_sessions(account: Account, *, now: datetime) -> list[Session]:
     """Return an account's sessions that aren't over, the newest first."""
-    alive = [one for one in accounts.open_sessions(account) if _is_alive(one, now)]
+    alive = [one for one in sessions.open_sessions(account) if _is_alive(one, now)]
     return sorted(alive, key=lambda one: one.last_seen, reverse=True)
 
 
@@ -341,7 +341,7 @@ def change_password(
         now=now,
     )
     try:
-        accounts.change_password(
+        account_changes.change_password(
             account,
             crypto.hash_password(password),
             keep_session=session.session_hash,
@@ -358,12 +358,12 @@ def end_other_sessions(session: Session, account: Account) -> None:
         SignInRequired: the account changed meanwhile.
     """
     try:
-        accounts.end_other_sessions(account, session.session_hash)
+        account_changes.end_other_sessions(account, session.session_hash)
     except accounts.AccountChanged as error:
         raise errors.SignInRequired from error
-    for session_hash in accounts.sessions_of(account.username_key):
+    for session_hash in sessions.sessions_of(account.username_key):
         if session_hash != session.session_hash:
-            accounts.end_session(session_hash)
+            sessions.end_session(session_hash)
 
 
 # --- what an admin does -------------------------------------------------------
@@ -412,8 +412,8 @@ def delete(username: str) -> Account:
     """Remove an account; its guardian can make another with a new key, old keys stay dead."""
     account = find(username)
     accounts.delete_account(account)
-    for session_hash in accounts.sessions_of(account.username_key):
-        accounts.end_session(session_hash)
+    for session_hash in sessions.sessions_of(account.username_key):
+        sessions.end_session(session_hash)
     return account
 
 
@@ -421,15 +421,15 @@ def end_sessions(username: str) -> int:
     """End every session of an account at once and return how many there were."""
     account = find(username)
     accounts.end_account_sessions(account)
-    found = accounts.sessions_of(account.username_key)
+    found = sessions.sessions_of(account.username_key)
     for session_hash in found:
-        accounts.end_session(session_hash)
+        sessions.end_session(session_hash)
     return len(found)
 
 
 def end_everybodys_sessions(*, now: datetime) -> int:
     """End every session of the portal at once and return how many there were."""
-    return accounts.end_all_sessions(now=now)
+    return sessions.end_all_sessions(now=now)
 
 
 def instant(seconds: int) -> datetime:

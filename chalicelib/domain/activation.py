@@ -10,9 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from chalicelib import crypto, errors, logs, policy
 from chalicelib.domain import addresses, credentials, limits, mail
 from chalicelib.errors import FieldError
-from chalicelib.storage import accounts, aws, district, roster
-from chalicelib.storage.accounts import ActivationKey, NewAccount
-from chalicelib.storage.values import GuardianRecord, StudentMatch
+from chalicelib.storage import accounts, activation_keys, aws, district, roster
+from chalicelib.storage.values import ActivationKey, GuardianRecord, NewAccount, StudentMatch
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ def issue_for_admin(guardian_id: str, *, deliver: str, now: datetime) -> KeyStat
     if not guardian.email:
         raise errors.NoAddress
     aws.queue_mail({"kind": "activation-key", "id": crypto.new_id(), "guardian_id": guardian_id})
-    return KeyState(state=accounts.ISSUED, expires_at=_end_of_a_key(now))
+    return KeyState(state=activation_keys.ISSUED, expires_at=_end_of_a_key(now))
 
 
 def mail_key_for_admin(message_id: str, guardian_id: str, *, now: datetime) -> None:
@@ -255,7 +254,7 @@ def _issue(guardian: GuardianRecord, *, now: datetime) -> KeyState:
     symbols = crypto.read_activation_key(shown)
     assert symbols is not None
     expires_at = _end_of_a_key(now)
-    accounts.issue_key(
+    activation_keys.issue_key(
         aws.keyring().hash("activation-key", symbols),
         guardian_id=guardian.guardian_id,
         key_generation=guardian.key_generation,
@@ -263,7 +262,7 @@ def _issue(guardian: GuardianRecord, *, now: datetime) -> KeyState:
         now=now,
     )
     logs.event("activation-key-issued", guardian=guardian.guardian_id)
-    return KeyState(state=accounts.ISSUED, expires_at=expires_at, activation_key=shown)
+    return KeyState(state=activation_keys.ISSUED, expires_at=expires_at, activation_key=shown)
 
 
 def _end_of_a_key(now: datetime) -> datetime:
@@ -278,7 +277,7 @@ def revoke(guardian_id: str) -> int:
     """
     if roster.guardian_partition(guardian_id) is None:
         raise errors.NoSuchGuardian
-    return accounts.revoke_keys(guardian_id)
+    return activation_keys.revoke_keys(guardian_id)
 
 
 # --- using a key --------------------------------------------------------------
@@ -331,14 +330,14 @@ def _find(typed: str) -> ActivationKey | None:
     symbols = crypto.read_activation_key(typed)
     if symbols is None:
         return None
-    return accounts.read_key(aws.keyring().hashes("activation-key", symbols))
+    return activation_keys.read_key(aws.keyring().hashes("activation-key", symbols))
 
 
 def _open(key: ActivationKey | None, *, now: datetime) -> tuple[ActivationKey, GuardianRecord]:
     """Return a key that opens something now, with its guardian; the transaction judges it again."""
     if (
         key is not None
-        and key.state == accounts.ISSUED
+        and key.state == activation_keys.ISSUED
         and key.expires_at > now.timestamp()
         and (guardian := roster.guardian_partition(key.guardian_id)) is not None
         and guardian.key_generation == key.key_generation
@@ -378,7 +377,7 @@ def _create(
         accounts.create_account(new, key, now=now)
     except errors.ActivationKeyInvalid:
         # Lost a race: perhaps against the very same form, posted twice at once.
-        used = accounts.read_key([key.key_hash])
+        used = activation_keys.read_key([key.key_hash])
         if used is not None and _is_fresh_use(used, now):
             return _repeated(used, username, password)
         raise
@@ -389,7 +388,7 @@ def _create(
 def _is_fresh_use(key: ActivationKey, now: datetime) -> bool:
     used_at = key.used_at
     return (
-        key.state == accounts.USED
+        key.state == activation_keys.USED
         and used_at is not None
         and now - datetime.fromtimestamp(used_at, UTC) < timedelta(seconds=policy.REPEAT_SECONDS)
     )

@@ -6,7 +6,7 @@ parent's own phone. It is bound to name, account and password (security row S26)
 
 from chalicelib import crypto
 from chalicelib.storage import aws
-from chalicelib.storage.accounts import Account
+from chalicelib.storage.values import Account
 
 
 def cookie_name(username_key: str) -> str:

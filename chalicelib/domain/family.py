@@ -6,8 +6,7 @@ from datetime import date, datetime
 
 from chalicelib.domain import accounts
 from chalicelib.storage import district, roster, signed_in
-from chalicelib.storage.accounts import Account, Session
-from chalicelib.storage.values import AttendanceEvent, SchoolClass, StudentSummary
+from chalicelib.storage.values import Account, AttendanceEvent, SchoolClass, Session, StudentSummary
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.domain import addresses, credentials, names
-from chalicelib.storage import accounts, roster
-from chalicelib.storage.accounts import Account, ActivationKey
-from chalicelib.storage.values import GuardianRecord, StudentProfile
+from chalicelib.storage import accounts, activation_keys, roster
+from chalicelib.storage.values import Account, ActivationKey, GuardianRecord, StudentProfile
 
 # A common family name must not make an answer that no screen shows.
 MOST_FOUND = 50
@@ -68,7 +67,7 @@ def _found(guardian_ids: Iterable[str], now: datetime) -> list[FoundGuardian]:
 
 
 def _one(guardian: GuardianRecord, now: datetime) -> FoundGuardian:
-    key = accounts.newest_key(guardian.guardian_id)
+    key = activation_keys.newest_key(guardian.guardian_id)
     students = (roster.student_profile(link.student_id) for link in guardian.students)
     return FoundGuardian(
         guardian=guardian,
@@ -81,8 +80,8 @@ def _one(guardian: GuardianRecord, now: datetime) -> FoundGuardian:
 
 def _state(key: ActivationKey, guardian: GuardianRecord, now: datetime) -> str:
     """Return what a key is worth now, also where nobody marked it: its end needs no write."""
-    if key.state != accounts.ISSUED:
+    if key.state != activation_keys.ISSUED:
         return key.state
     if key.key_generation != guardian.key_generation:
-        return accounts.REVOKED
-    return accounts.EXPIRED if key.expires_at <= now.timestamp() else accounts.ISSUED
+        return activation_keys.REVOKED
+    return activation_keys.EXPIRED if key.expires_at <= now.timestamp() else activation_keys.ISSUED

@@ -14,8 +14,7 @@ from typing import Any, Protocol
 from chalicelib import crypto, logs, policy, settings, texts
 from chalicelib.domain import addresses
 from chalicelib.storage import accounts, aws, counters, district, links, roster
-from chalicelib.storage.accounts import Account
-from chalicelib.storage.values import GuardianRecord
+from chalicelib.storage.values import Account, GuardianRecord
 
 # Longer than send_mail's timeout: another worker may still be at it.
 _LEASE_SECONDS = 120

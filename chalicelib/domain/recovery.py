@@ -11,9 +11,18 @@ from typing import Any
 from chalicelib import crypto, errors, logs, policy, texts
 from chalicelib.domain import addresses, credentials, limits, mail
 from chalicelib.errors import FieldError
-from chalicelib.storage import accounts, aws, counters, district, links, locks, roster
-from chalicelib.storage.accounts import Account
+from chalicelib.storage import (
+    account_changes,
+    accounts,
+    aws,
+    counters,
+    district,
+    links,
+    locks,
+    roster,
+)
 from chalicelib.storage.links import Link
+from chalicelib.storage.values import Account
 
 # A reset stops with so much time left; the next hour's run goes on where it stopped.
 _STOP_SECONDS = 20.0
@@ -292,7 +301,7 @@ def reset_password(token: str, password: str, verify_password: str, *, now: date
             now=now,
         )
         try:
-            accounts.reset_password(account, crypto.hash_password(password), link, now=now)
+            account_changes.reset_password(account, crypto.hash_password(password), link, now=now)
         except accounts.AccountChanged:
             continue
         limits.forget_name(account.username_key)
@@ -399,7 +408,7 @@ def mail_address_link(message: Mapping[str, Any], *, now: datetime) -> None:
             return
         lasts = timedelta(hours=policy.CONFIRM_LINK_HOURS)
         token = mail.new_link(links.CONFIRM, account, message["email"], lasts=lasts, now=now)
-        if not accounts.expect_link(account, aws.keyring().hash("link", token)):
+        if not account_changes.expect_link(account, aws.keyring().hash("link", token)):
             raise mail.Busy
         send(
             message["email"],
@@ -439,7 +448,7 @@ def confirm_address(token: str, *, now: datetime) -> None:
                 restore_source=account.email_source,
             )
         try:
-            accounts.confirm_address(account, link.email, address_hash, link, now=now)
+            account_changes.confirm_address(account, link.email, address_hash, link, now=now)
         except accounts.AccountChanged:
             continue
         logs.event("address-confirmed", account=account.account_id)
@@ -504,7 +513,7 @@ def _take_back(link: Link, account: Account, *, request_id: str, now: datetime) 
                 "old_address": account.email,
             }
         )
-    accounts.take_back(account, link, restored_hash=restored, now=now)
+    account_changes.take_back(account, link, restored_hash=restored, now=now)
 
 
 def _ask_for_password(link: Link) -> None:

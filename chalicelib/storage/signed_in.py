@@ -14,8 +14,8 @@ import boto3
 from botocore.config import Config
 
 from chalicelib import crypto
-from chalicelib.storage import accounts, roster, tables
-from chalicelib.storage.values import StudentSummary
+from chalicelib.storage import accounts, roster, sessions, tables
+from chalicelib.storage.values import Account, StudentSummary
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,7 +27,7 @@ _ATTEMPTS = 5
 class PageRead:
     """What one read brought: the account or None, when all sessions were ended (0: never), children."""
 
-    account: accounts.Account | None
+    account: Account | None
     all_ended_at: int
     summaries: tuple[StudentSummary, ...]
 
@@ -46,10 +46,10 @@ def _dynamodb() -> "DynamoDBClient":
 
 def read(username_key: str, student_ids: Sequence[str]) -> PageRead:
     """Read all of it consistently, in one call; a student whom an import removes is left out."""
-    account_table, session_table = accounts.account_table(), accounts.session_table()
+    account_table, session_table = accounts.account_table(), sessions.session_table()
     wanted: dict[str, Any] = {
         account_table: _consistent([accounts.account_key(username_key)]),
-        session_table: _consistent([accounts.all_sessions_key()]),
+        session_table: _consistent([sessions.all_sessions_key()]),
     }
     if student_ids:
         wanted[roster.table()] = _consistent([roster.summary_key(one) for one in student_ids])
@@ -58,7 +58,7 @@ def read(username_key: str, student_ids: Sequence[str]) -> PageRead:
     order = {student_id: place for place, student_id in enumerate(student_ids)}
     return PageRead(
         account=next(map(accounts.account_from, found.get(account_table, [])), None),
-        all_ended_at=next(map(accounts.ended_at_from, found.get(session_table, [])), 0),
+        all_ended_at=next(map(sessions.ended_at_from, found.get(session_table, [])), 0),
         summaries=tuple(sorted(summaries, key=lambda summary: order[summary.student_id])),
     )
 

@@ -1,6 +1,7 @@
-"""What the roster's items hold, as frozen values that any layer may pass around.
+"""What stored items hold, as frozen values that any layer may pass around.
 
-Field for field the shapes of `docs/architecture.md`; absent data is None or an empty tuple.
+The roster's field for field in the shapes of `docs/architecture.md`, where absent data is None or an
+empty tuple; keys, accounts and sessions as the models of `account_items.py`.
 """
 
 from dataclasses import dataclass
@@ -156,3 +157,72 @@ class StudentSummary:
     recent_attendance: tuple[AttendanceEvent, ...]
     totals: Totals
     newest_grades: tuple[NewestGrade, ...]
+
+
+# --- keys, accounts, sessions ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ActivationKey:
+    """An activation key as stored; times in epoch seconds."""
+
+    key_hash: str
+    guardian_id: str
+    key_generation: int
+    state: str
+    issued_at: int
+    expires_at: int
+    used_at: int | None
+    used_for: str | None
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account as stored; times in epoch seconds."""
+
+    username_key: str
+    username: str
+    account_id: str
+    guardian_id: str
+    email: str | None
+    email_source: str
+    address_hash: str | None
+    state: str
+    password_hash: str
+    session_generation: int
+    locked_until: int | None
+    created_at: int
+    last_sign_in: int | None
+    failures: int
+    link_generation: int
+    password_generation: int
+    pending_link: str | None
+    not_me_after: int | None
+    mail_state: str | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session as stored; times in epoch seconds."""
+
+    session_hash: str
+    username_key: str
+    account_id: str
+    guardian_id: str
+    session_generation: int
+    created_at: int
+    last_seen: int
+    device: str
+
+
+@dataclass(frozen=True)
+class NewAccount:
+    """What an account begins with."""
+
+    username: str
+    username_key: str
+    account_id: str
+    guardian_id: str
+    password_hash: str
+    email: str | None
+    address_hash: str | None

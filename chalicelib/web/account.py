@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from chalicelib import errors
 from chalicelib.domain import accounts, recovery, repeats
-from chalicelib.storage.accounts import Account, Session
+from chalicelib.storage.values import Account, Session
 from chalicelib.web.call import Call
 from chalicelib.web.forms import password_rules, required, session_shown
 from chalicelib.web.http import Answer, form, iso

@@ -4,7 +4,7 @@ from chalicelib import errors
 from chalicelib.domain import accounts
 from chalicelib.errors import FieldError
 from chalicelib.storage import district
-from chalicelib.storage.accounts import Session
+from chalicelib.storage.values import Session
 from chalicelib.web.call import Call
 from chalicelib.web.http import Answer, iso
 

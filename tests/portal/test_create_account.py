@@ -9,7 +9,7 @@ import time_machine
 
 from chalicelib import crypto
 from chalicelib.domain import activation
-from chalicelib.storage import accounts, aws, district
+from chalicelib.storage import accounts, activation_keys, aws, district
 from tests import factories
 from tests.conftest import SentMail
 from tests.portal_client import Answer, PortalClient
@@ -92,12 +92,12 @@ def test_unknown_mistyped_used_revoked_expired_and_outdated_keys_are_answered_al
     used, revoked = (factories.activation_key(factories.family()) for _ in range(2))
     create(new_visitor(), used, "Used1")
     monday.shift(700)
-    key = accounts.read_key(_hashes(revoked))
+    key = activation_keys.read_key(_hashes(revoked))
     assert key is not None
     activation.revoke(key.guardian_id)
     outdated_guardian = factories.family()
     outdated = factories.activation_key(outdated_guardian)
-    accounts.end_unused_keys(outdated_guardian.guardian_id)
+    activation_keys.end_unused_keys(outdated_guardian.guardian_id)
     unknown = crypto.new_activation_key()
     mistyped = unknown[:-1] + ("2" if unknown[-1] != "2" else "3")
     last_week = factories.family()

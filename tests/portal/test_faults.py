@@ -18,7 +18,7 @@ import time_machine
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib import crypto, errors, settings
-from chalicelib.storage import accounts, aws, roster, tables
+from chalicelib.storage import accounts, activation_keys, aws, roster, tables
 from tests import aws_stage, factories
 from tests.conftest import SentMail, forget_caches
 from tests.portal_client import HTML, JSON, Answer, PortalClient
@@ -125,13 +125,13 @@ def creating(new_visitor: Visitors, place: int) -> Story:
     name = f"Parent{place}"
 
     def parts() -> set[bool]:
-        record, used = roster.guardian_partition(guardian.guardian_id), accounts.read_key(hashes)
+        record, used = roster.guardian_partition(guardian.guardian_id), activation_keys.read_key(hashes)
         assert record is not None
         assert used is not None
         return {
             accounts.read_account(name.lower()) is not None,
             record.account == name.lower(),
-            used.state == accounts.USED,
+            used.state == activation_keys.USED,
         }
 
     fields = {

@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib import crypto
 from chalicelib.domain import mail
-from chalicelib.storage import accounts, aws, links
-from chalicelib.storage.accounts import Account
+from chalicelib.storage import account_changes, accounts, aws, links
+from chalicelib.storage.values import Account
 from tests import factories
 from tests.conftest import SentMail, _sent, forget_caches, send_mail_to_worker
 from tests.portal_client import Answer, PortalClient
@@ -271,7 +271,7 @@ def asking_for_another_address(new_visitor: Visitors, place: int) -> Story:
 def confirming_an_address(new_visitor: Visitors, place: int) -> Story:
     who = parent(new_visitor, place)
     token = who.link(links.CONFIRM, who.new_address)
-    assert accounts.expect_link(who.stored, aws.keyring().hash("link", token))
+    assert account_changes.expect_link(who.stored, aws.keyring().hash("link", token))
     return Story(
         who,
         "/confirm-email",
@@ -298,7 +298,7 @@ def saying_that_it_was_not_me(new_visitor: Visitors, place: int) -> Story:
     who = parent(new_visitor, place)
     token = who.link(links.NOT_ME, who.address, restore=who.address, restore_source="roster")
     theirs = who.link(links.CONFIRM, who.new_address)
-    assert accounts.expect_link(who.stored, aws.keyring().hash("link", theirs))
+    assert account_changes.expect_link(who.stored, aws.keyring().hash("link", theirs))
     assert new_visitor().post("/confirm-email", {"token": theirs}).status == 200
     return Story(
         who,

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from chalicelib import crypto, settings
-from chalicelib.storage import accounts, district
+from chalicelib.storage import accounts, district, sessions
 from tests import aws_stage, factories
 from tests.portal_client import Answer, PortalClient
 
@@ -315,7 +315,7 @@ def test_sessions_end_even_where_no_index_finds_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     browser = factories.signed_in(new_visitor, rosa)
-    monkeypatch.setattr(accounts, "sessions_of", lambda _: [])
+    monkeypatch.setattr(sessions, "sessions_of", lambda _: [])
     invoke("end_sessions", {"username": "Rosa1"})
     assert browser.get("/students").status == 401
 

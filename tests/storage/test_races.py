@@ -17,7 +17,15 @@ import pytest
 from chalicelib import crypto, errors, settings
 from chalicelib.domain import accounts as account_rules
 from chalicelib.domain import activation, addresses
-from chalicelib.storage import accounts, aws, counters, imports, roster, roster_writes
+from chalicelib.storage import (
+    accounts,
+    activation_keys,
+    aws,
+    counters,
+    imports,
+    roster,
+    roster_writes,
+)
 from chalicelib.storage.roster_writes import GuardianMove
 from tests import aws_stage, factories
 from tests.conftest import SentMail
@@ -81,7 +89,7 @@ def keys_by_state() -> Counter[str]:
 
 
 def account_of(guardian: factories.SomeGuardian) -> str | None:
-    return accounts.key_generation(guardian.guardian_id)[1]
+    return activation_keys.key_generation(guardian.guardian_id)[1]
 
 
 # --- accounts -----------------------------------------------------------------------------

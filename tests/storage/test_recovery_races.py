@@ -17,8 +17,8 @@ import pytest
 from chalicelib import crypto, errors, settings
 from chalicelib.domain import accounts as account_rules
 from chalicelib.domain import mail, recovery
-from chalicelib.storage import accounts, aws, counters, district, links
-from chalicelib.storage.accounts import Account
+from chalicelib.storage import account_changes, accounts, aws, counters, district, links, sessions
+from chalicelib.storage.values import Account
 from tests import aws_stage, factories
 from tests.conftest import SentMail
 
@@ -91,7 +91,7 @@ def new_link(kind: str, email: str = ADDRESS, **restore: Any) -> str:
 
 def pending_link(email: str) -> str:
     token = new_link(links.CONFIRM, email)
-    assert accounts.expect_link(stored(), aws.keyring().hash("link", token))
+    assert account_changes.expect_link(stored(), aws.keyring().hash("link", token))
     return token
 
 
@@ -104,7 +104,7 @@ def open_session() -> account_rules.Session:
 
 
 def is_alive(session: account_rules.Session) -> bool:
-    now = accounts.read_session(session.session_hash)
+    now = sessions.read_session(session.session_hash)
     assert now is not None
     try:
         account_rules.require_account(now)
