@@ -87,7 +87,8 @@ def activate(call: Call) -> Answer:
 def _create_account_again(call: Call, refusal: errors.Refusal) -> tuple[str, Mapping[str, object]]:
     """Show the form again; with a key that opens nothing only the page that asks for one."""
     key = call.fields.get("activation_key")
-    if not isinstance(key, str) or refusal.code == errors.ActivationKeyInvalid.code:
+    named = any(fault.field == "activation_key" for fault in refusal.errors)
+    if not isinstance(key, str) or named or refusal.code == errors.ActivationKeyInvalid.code:
         return "activate", {}
     return "create-account", {"activation_key": key, "students": [], "rules": password_rules()}
 
@@ -95,8 +96,10 @@ def _create_account_again(call: Call, refusal: errors.Refusal) -> tuple[str, Map
 @form(_create_account_again)
 def create_account(call: Call) -> Answer:
     """Create username and password with a good key, which is used up by it."""
-    names = ("activation_key", "username", "password", "verify_password")
-    fields = dict(zip(names, call.texts(*names), strict=True))
+    # The key first: while it is at fault the page asks for it, and has no other field to name.
+    fields = {"activation_key": call.text("activation_key")}
+    names = ("username", "password", "verify_password")
+    fields |= zip(names, call.texts(*names), strict=True)
 
     def create() -> str:
         return activation.create_account(

@@ -90,11 +90,7 @@ def _reset_again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, objec
 
 
 def _reset_page(call: Call) -> dict[str, object]:
-    try:
-        token = _token(call, "reset")
-    except errors.Invalid:
-        # It was refused already; the page that says so must not fail on it again.
-        token = ""
+    token = _token(call, "reset")
     username = recovery.look_at_reset_link(token, now=call.now) if token else None
     return {"rules": password_rules(), "username": username}
 
@@ -179,8 +175,9 @@ def _token_moved(call: Call, page: str, cookie: str) -> Answer | None:
 
 
 def _token(call: Call, cookie: str) -> str:
-    typed = call.text("token") or call.query.get("token", "") or call.cookie(cookie) or ""
-    return typed if _is_token(typed) else ""
+    """Return the link's token, empty for what can't be one: no page has a field to name for it."""
+    typed = call.fields.get("token") or call.query.get("token") or call.cookie(cookie)
+    return typed if isinstance(typed, str) and _is_token(typed) else ""
 
 
 def _is_token(text: str) -> bool:

@@ -215,11 +215,40 @@ def test_a_replaced_upload_is_not_what_was_approved(
 ) -> None:
     office.upload(district(20))
     held(office, without_students(district(20), 10))
-    before = everybody(office)
+    before, waiting = everybody(office), office.report()
     clock.shift(MINUTE)
-    office.put(without_students(district(20), 19))
+    replacement = office.put(without_students(district(20), 1))
     assert approve()["error"]["code"] == "changed-since"
     assert everybody(office) == before
+    assert office.report() == waiting
+    # The bucket's event of the replacement comes: it is judged on its own, without anybody's yes.
+    office.announce(replacement)
+    office.continue_imports()
+    report = office.report()
+    assert (report["status"], report["version_id"]) == ("applied", replacement)
+    assert roster.find_student("000001") == []
+    assert len(roster.find_student("000002")) == 1
+    assert approve()["error"]["code"] == "superseded"
+    assert len(roster.find_student("000010")) == 1
+
+
+def test_a_yes_to_what_was_held_is_no_yes_to_what_replaced_it(
+    office: Office, clock: Any, approve: Callable[[], Any]
+) -> None:
+    office.upload(district(20))
+    held(office, without_students(district(20), 10))
+    before = everybody(office)
+    clock.shift(MINUTE)
+    replacement = office.put(without_students(district(20), 5))
+    assert approve()["error"]["code"] == "changed-since"
+    office.announce(replacement)
+    office.continue_imports()
+    assert everybody(office) == before
+    report = office.report()
+    assert (report["status"], report["version_id"]) == ("held", replacement)
+    assert approve() == {"status": "approved", "name": "nightly"}
+    assert roster.find_student("000005") == []
+    assert len(roster.find_student("000006")) == 1
 
 
 def test_a_held_set_is_superseded_by_what_was_applied_meanwhile(
