@@ -312,6 +312,11 @@ def test_a_district_that_gave_no_name_is_called_the_portal_in_the_readers_langua
     assert ("Parent Portal" in closing) == (language == "en")
 
 
+@pytest.mark.parametrize("name", gallery.MAILS)
+def test_a_mail_leaves_the_colours_to_the_reader_so_that_it_can_be_read_in_the_dark(name):
+    assert not re.search(r"\b(background(-color)?|(?<!-)color):", gallery.mail(name, "en").html)
+
+
 def test_a_room_does_not_break_at_its_hyphen():
     html = gallery.render(STATES["home"], "en")
     assert '<span class="whole">Room 114</span>' in html
