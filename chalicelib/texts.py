@@ -276,6 +276,11 @@ _COMMON: Mapping[str, object] = {
 }
 
 
+def _district(language: str, name: object) -> object:
+    """Return the district's name, or the portal's in the language where the district gave none."""
+    return say(language, "page.portal") if name == _COMMON["district_name"] else name
+
+
 def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> str:
     """Return the HTML of `templates/pages/<name>.html`.
 
@@ -288,6 +293,7 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
     """
     language = language if language in LANGUAGES else _FALLBACK
     told = {**_COMMON, **data}
+    told["district_name"] = _district(language, told["district_name"])
     told["errors"] = told["errors"] or _problem_as_errors(name, told["problem"])
     zone = str(told["time_zone"])
     words: dict[str, object] = {
@@ -448,7 +454,8 @@ def _mail_part(
             "day": functools.partial(day, language),
             "moment": functools.partial(moment, language),
         }
-        said = body.render({**told, **words})
+        district = _district(language, told["district_name"])
+        said = body.render({**told, "district_name": district, **words})
         parts.append(
             {
                 "language": language,
@@ -457,5 +464,6 @@ def _mail_part(
                 "body": Markup(said) if html else said,  # noqa: S704
             }
         )
+    told["district_name"] = _district(languages[0], told["district_name"])
     whole = environment.get_template(f"mail/layout.{suffix}").render({**told, "parts": parts})
     return re.sub(r"\n{3,}", "\n\n", whole)

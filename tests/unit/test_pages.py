@@ -262,7 +262,7 @@ def test_every_signed_in_page_has_sign_out_and_says_when_it_ends():
             or name == "confirm-email-dead"
         ), name
         assert state.signed_in == ('data-idle-until="2026-11-24T15:00:00Z"' in html), name
-        assert state.signed_in == ("signed out at 10:00 AM" in html), name
+        assert state.signed_in == ("signed out at 10:00\N{NO-BREAK SPACE}AM" in html), name
 
 
 def test_home_shows_what_the_roster_knows():
@@ -275,7 +275,7 @@ def test_home_shows_what_the_roster_knows():
         "Kindergarten",
         "None yet. Please ask the school.",
         "Classes, Tuesday, November 24, 2026",
-        "8:05 AM",
+        "8:05\N{NO-BREAK SPACE}AM",
         "Ms. Whitfield",
         "Room 114",
         "Tardy",
@@ -291,9 +291,35 @@ def test_home_shows_what_the_roster_knows():
 
 def test_home_tells_the_last_sign_in_and_the_failures_since():
     html = gallery.render(STATES["home-last"], "en")
-    assert "Monday, November 23, 2026 at 5:14 PM" in html
+    assert "Monday, November 23, 2026 at 5:14\N{NO-BREAK SPACE}PM" in html
     assert "since then: 2." in html
     assert "since then" not in gallery.render(STATES["home"], "en")
+
+
+def test_failures_before_the_first_sign_in_are_not_told_as_since_another():
+    data = {**STATES["home-last"].data, "last_sign_in": None}
+    html = gallery.render(replace(STATES["home-last"], data=data), "en")
+    assert "before this one: 2." in html
+    assert "since then" not in html
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_district_that_gave_no_name_is_called_the_portal_in_the_readers_language(language):
+    unnamed = gallery.render(STATES["sign-in"], language, district_name="Parent Portal")
+    closing = gallery.mail("usernames", language, district_name="Parent Portal").html
+    assert ("Parent Portal" in unnamed) == (language == "en")
+    assert ("Portal para Padres" in unnamed) == (language == "es")
+    assert ("Parent Portal" in closing) == (language == "en")
+
+
+@pytest.mark.parametrize("name", gallery.MAILS)
+def test_a_mail_leaves_the_colours_to_the_reader_so_that_it_can_be_read_in_the_dark(name):
+    assert not re.search(r"\b(background(-color)?|(?<!-)color):", gallery.mail(name, "en").html)
+
+
+def test_a_room_does_not_break_at_its_hyphen():
+    html = gallery.render(STATES["home"], "en")
+    assert '<span class="whole">Room 114</span>' in html
 
 
 def test_the_password_page_lists_the_rules_in_force():
@@ -329,7 +355,7 @@ def test_sign_in_leads_to_recovery_in_the_guides_words_and_twice_after_a_failure
 @pytest.mark.parametrize("name", ["sign-in-locked", "forgot-username-locked"])
 def test_who_is_locked_out_reads_until_when_and_why(name):
     html = gallery.render(STATES[name], "en")
-    assert "locked until Wednesday, November 25, 2026 at 12:00 AM" in html
+    assert "locked until Wednesday, November 25, 2026 at 12:00\N{NO-BREAK SPACE}AM" in html
     assert "usernames were asked for too many times today" in html
 
 
@@ -369,7 +395,7 @@ def test_the_account_page_shows_where_the_account_is_open():
     assert html.count("This device") == 1
     assert "Firefox, Windows" in html
     assert "Unknown device" in html
-    assert "Last used: Tuesday, November 24, 2026 at 9:30 AM" in html
+    assert "Last used: Tuesday, November 24, 2026 at 9:30\N{NO-BREAK SPACE}AM" in html
     actions = {"sign-out", "account/email", "account/password", "account/sessions/end"}
     assert {f["action"] for f in outline("account").all("form")} == actions
     assert "account/sessions/end" not in gallery.render(STATES["account-alone"], "en")
@@ -404,14 +430,15 @@ def test_next_is_kept_through_sign_in():
 def test_days_and_times_are_said_as_people_say_them():
     noon = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)
     assert (
-        texts.moment("en", noon, "America/New_York") == "Wednesday, November 25, 2026 at 12:00 AM"
+        texts.moment("en", noon, "America/New_York")
+        == "Wednesday, November 25, 2026 at 12:00\N{NO-BREAK SPACE}AM"
     )
     assert (
         texts.moment("es", "2026-11-25T05:00:00Z", "America/New_York")
-        == "miércoles 25 de noviembre de 2026, 12:00 a. m."
+        == "miércoles 25 de noviembre de 2026, 12:00\N{NO-BREAK SPACE}a.\N{NO-BREAK SPACE}m."
     )
-    assert texts.clock("en", "12:30") == "12:30 PM"
-    assert texts.clock("es", "13:05") == "1:05 p. m."
+    assert texts.clock("en", "12:30") == "12:30\N{NO-BREAK SPACE}PM"
+    assert texts.clock("es", "13:05") == "1:05\N{NO-BREAK SPACE}p.\N{NO-BREAK SPACE}m."
     assert texts.clock("en", "8th hour") == "8th hour"
     assert texts.clock("en", "24:00") == "24:00"
     assert texts.short_day("es", date(2026, 11, 20)) == "20 nov 2026"
@@ -424,7 +451,7 @@ def test_days_and_times_are_said_as_people_say_them():
 def test_a_sentence_that_ends_in_an_abbreviation_has_one_stop():
     moment = datetime(2026, 11, 25, 0, 0, tzinfo=UTC)
     said = texts.problem("es", "too-many-tries", time=moment)[1]
-    assert said.endswith("2026, 12:00 a. m.")
+    assert said.endswith("2026, 12:00\N{NO-BREAK SPACE}a.\N{NO-BREAK SPACE}m.")
     assert not said.endswith("..")
 
 
@@ -538,7 +565,7 @@ def test_the_usernames_mail_lists_them_all(language):
 
 def test_the_lockout_mail_says_until_when_in_the_districts_time():
     mail = gallery.mail("locked-out", "en")
-    assert "until Wednesday, November 25, 2026 at 12:00 AM." in mail.text
+    assert "until Wednesday, November 25, 2026 at 12:00\N{NO-BREAK SPACE}AM." in mail.text
     assert "- okafor22\n- delgado7" in mail.text
     assert "nobody can sign in" in mail.text
     recovery = gallery.mail("locked-out-recovery", "en")
@@ -550,7 +577,10 @@ def test_the_lockout_mail_says_until_when_in_the_districts_time():
 
 
 def test_a_new_device_is_named_where_it_is_known():
-    assert "When: Tuesday, November 24, 2026 at 9:30 AM" in gallery.mail("new-device", "en").text
+    assert (
+        "When: Tuesday, November 24, 2026 at 9:30\N{NO-BREAK SPACE}AM"
+        in gallery.mail("new-device", "en").text
+    )
     assert "Device: Firefox, Windows" in gallery.mail("new-device", "en").text
     assert "Device:" not in gallery.mail("new-device-unknown", "en").text
 
