@@ -33,12 +33,16 @@ _NO_FORM = (
     errors.Malformed,
     errors.CrossSite,
     errors.NotFound,
-    errors.MethodNotAllowed,
     errors.BodyTooLarge,
     errors.WrongContentType,
 )
-# Where a page in another language begins if its own address takes only POST.
-_OPENED_AT = {"/create-account": "/activate"}
+# Where a page begins whose own address takes only POST: in another language, or after signing in again.
+_OPENED_AT = {
+    "/create-account": "/activate",
+    "/account/password": "/account",
+    "/account/email": "/account",
+    "/account/sessions/end": "/account",
+}
 _NEVER_SHOWN_AGAIN = frozenset({"password", "verify_password", "current_password", "ssn_last4"})
 
 
@@ -164,9 +168,9 @@ def _kept(call: Call) -> dict[str, str]:
 
 
 def _sign_in(call: Call) -> str:
-    here = call.path.lstrip("/")
+    here = _OPENED_AT.get(call.path, call.path)
     way = (call.root or "./") + "sign-in"
-    return f"{way}?{urlencode({'next': '/' + here})}" if here and call.method == "GET" else way
+    return f"{way}?{urlencode({'next': here})}" if here != "/" else way
 
 
 def _waiting(call: Call, refusal: errors.Refusal) -> dict[str, str]:
