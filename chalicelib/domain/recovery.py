@@ -285,14 +285,12 @@ def reset_password(token: str, password: str, verify_password: str, *, now: date
         if found is None:
             break
         account = found[1]
-        faults = credentials.password_faults(
+        credentials.require_password(
             password,
             verify_password,
             username=account.username,
             preferences=district.preferences(),
         )
-        if faults:
-            raise errors.Invalid(errors=faults)
         mail.queue_notice(
             "password-changed",
             account,
