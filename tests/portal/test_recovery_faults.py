@@ -487,3 +487,36 @@ def test_what_tells_of_something_that_never_came_to_be_waits_and_is_dropped(
     before = len(_sent())
     assert send_mail_to_worker(body) == []
     assert len(_sent()) == before
+
+
+@pytest.mark.parametrize(
+    "story", ["resetting_the_password", "confirming_an_address", "saying_that_it_was_not_me"]
+)
+def test_no_mail_tells_of_a_change_that_another_one_forestalled(
+    new_visitor: Visitors, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, story: str
+) -> None:
+    told = STORIES[story](new_visitor)
+    mailbox()
+    make, overtaken = botocore.client.BaseClient._make_api_call, []
+
+    def overtake() -> None:
+        """Let the guardian say "this wasn't me" by another mail: it moves every generation on."""
+        account = accounts.read_account("parent1")
+        assert account is not None
+        how: Any = {"lasts": timedelta(days=1), "now": factories.NOW}
+        token = mail.new_link(links.NOT_ME, account, str(account.email), **how)
+        link = links.read(links.NOT_ME, aws.keyring().hashes("link", token))
+        assert link is not None
+        account_changes.take_back(account, link, restored_hash=None, now=factories.NOW)
+
+    def late(client: Any, operation: str, parameters: Any) -> Any:
+        if operation == "TransactWriteItems" and not overtaken:
+            overtaken.append(operation)
+            overtake()
+        return make(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", late)
+    answer = told.post()
+    assert overtaken
+    assert str(answer.code).endswith("-link-invalid")
+    assert mailbox() == []
