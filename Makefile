@@ -10,7 +10,7 @@ DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scale lint types package check bench pins dynamodb-local clean
+.PHONY: help run test scale lint types package check gallery bench pins dynamodb-local clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ package: $(VENV)/ready ## Write template and zip for AWS to .build/prod, and che
 	$(BIN)/cfn-lint .build/prod/template.json
 
 check: lint types package test ## All of these
+
+gallery: $(VENV)/ready ## Write every page and mail in every state, to look at
+	$(BIN)/python -m tests.gallery .build/gallery
 
 bench: $(VENV)/ready ## Measure whether answers' times tell known from unknown; ARGS=500
 	$(BIN)/python -m bench.answers $(ARGS)
