@@ -31,6 +31,7 @@ class SomeStudent:
     gtid: str | None
     last4: str | None
     given_name: str
+    family_name: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def student(
     for kind, value in (("number", number), ("gtid", gtid)):
         if value:
             _put(f"{kind}#{value}", "student", {"student_id": student_id} | _last4(value, last4))
-    return SomeStudent(student_id, number, gtid, last4, given_name)
+    return SomeStudent(student_id, number, gtid, last4, given_name, family_name)
 
 
 def guardian(
@@ -131,6 +132,10 @@ def guardian(
     _put(f"guardian#{guardian_id}", "profile", profile, **index)
     for one in students:
         link(guardian_id, one, portal_access=portal_access)
+    if portal_access and students:
+        shown = ("student_id", "given_name", "family_name")
+        listed = [{name: getattr(one, name) for name in shown} for one in students]
+        _put(f"guardian#{guardian_id}", "students", {"students": listed})
     return SomeGuardian(guardian_id, email)
 
 
