@@ -1,7 +1,7 @@
 """The names that a guardian can switch between: they come after the access, and go with it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore.client
@@ -9,8 +9,18 @@ import pytest
 import time_machine
 
 from chalicelib.storage import roster
+from tests import factories
 from tests.aws_stage import AwsStage
-from tests.roster_sets import Office, RosterSet, delta, district, guardian_id, relationship
+from tests.portal_client import PortalClient
+from tests.roster_sets import (
+    Office,
+    RosterSet,
+    delta,
+    district,
+    guardian_id,
+    relationship,
+    student_id,
+)
 
 LATER = "2026-03-02T00:00:00Z"
 
@@ -105,3 +115,23 @@ def test_a_name_goes_with_the_access_and_comes_after_it(
         )
     steps = [sight for place, sight in enumerate(sights) if sight not in sights[:place]]
     assert steps == [(["Kid1"], 1), (["Kid1"], 2), (["Kid1", "Kid3"], 2)]
+
+
+@pytest.mark.parametrize("how", ["barred", "removed"])
+def test_an_open_session_loses_the_child_and_the_name_with_the_import(
+    office: Office, new_visitor: Callable[[], PortalClient], how: str
+) -> None:
+    """Security row S67: the guardian signed in before, and asks again right after."""
+    rosa = factories.SomeGuardian(guardian_id("g1a"), "parent1a@example.com")
+    visitor = factories.signed_in(new_visitor, factories.account(rosa))
+    lost, kept = student_id("s2"), student_id("s1")
+    for section in ("", "/schedule"):
+        assert visitor.get(f"/students/{lost}{section}").status == 200
+        assert "Kid2" in visitor.get(f"/students/{kept}{section}", accept="text/html").text
+    row = relationship("s2", "g1a", dateLastModified=LATER)
+    ending = {"portalAccess": "false"} if how == "barred" else {"status": "tobedeleted"}
+    office.upload(delta(relationships=[row | ending]))
+    for section in ("", "/schedule"):
+        assert visitor.get(f"/students/{lost}{section}").code == "not-found"
+        assert "Kid2" not in visitor.get(f"/students/{kept}{section}", accept="text/html").text
+    assert [one["id"] for one in visitor.get("/students").json()] == [kept]
