@@ -9,6 +9,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
 from chalicelib.web import account, actions, http, recovery
+from chalicelib.web import students as student_pages
 
 app = Chalice(app_name="parent-portal")
 
@@ -100,6 +101,18 @@ def home() -> Response:
 def students() -> Response:
     """The guardian's students."""
     return http.answer(app.current_request, actions.students)
+
+
+@app.route("/students/{id}", methods=http.GET)
+def student(id: str) -> Response:  # noqa: A002 - the contract's name, read from the path
+    """One student with today."""
+    return http.answer(app.current_request, student_pages.student)
+
+
+@app.route("/students/{id}/schedule", methods=http.GET)
+def student_schedule(id: str) -> Response:  # noqa: A002
+    """A student's classes."""
+    return http.answer(app.current_request, student_pages.student_schedule)
 
 
 @app.route("/account", methods=http.GET)

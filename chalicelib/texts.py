@@ -270,6 +270,7 @@ _COMMON: Mapping[str, object] = {
     "problem": None,
     "values": {},
     "session": None,
+    "switcher": (),
     "time_zone": "UTC",
     "confirm_link_hours": policy.CONFIRM_LINK_HOURS,
     "not_me_link_days": policy.NOT_ME_LINK_DAYS,

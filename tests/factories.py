@@ -31,6 +31,7 @@ class SomeStudent:
     gtid: str | None
     last4: str | None
     given_name: str
+    family_name: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def student(
     for kind, value in (("number", number), ("gtid", gtid)):
         if value:
             _put(f"{kind}#{value}", "student", {"student_id": student_id} | _last4(value, last4))
-    return SomeStudent(student_id, number, gtid, last4, given_name)
+    return SomeStudent(student_id, number, gtid, last4, given_name, family_name)
 
 
 def guardian(
@@ -131,11 +132,24 @@ def guardian(
     _put(f"guardian#{guardian_id}", "profile", profile, **index)
     for one in students:
         link(guardian_id, one, portal_access=portal_access)
+    if portal_access and students:
+        shown = ("student_id", "given_name", "family_name")
+        listed = [{name: getattr(one, name) for name in shown} for one in students]
+        _put(f"guardian#{guardian_id}", "students", {"students": listed})
     return SomeGuardian(guardian_id, email)
 
 
-def link(guardian_id: str, one: SomeStudent, *, portal_access: bool = True) -> None:
-    """Relate a guardian and a student, as the import does."""
+def link(
+    guardian_id: str,
+    one: SomeStudent,
+    *,
+    portal_access: bool = True,
+    barred_in_place: bool = False,
+) -> None:
+    """Relate a guardian and a student, as the import does.
+
+    `barred_in_place` leaves the guardian's side there without access, as no import does.
+    """
     data = {
         "student_id": one.student_id,
         "guardian_id": guardian_id,
@@ -147,7 +161,7 @@ def link(guardian_id: str, one: SomeStudent, *, portal_access: bool = True) -> N
         "contact_order": 1,
     }
     _put(f"student#{one.student_id}", f"guardian#{guardian_id}", data)
-    if portal_access:
+    if portal_access or barred_in_place:
         _put(f"guardian#{guardian_id}", f"student#{one.student_id}", data)
 
 

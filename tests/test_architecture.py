@@ -59,7 +59,7 @@ def test_every_entry_point_is_a_docstring_and_one_call() -> None:
 
 def test_app_imports_the_faces_and_nothing_below_them() -> None:
     ours = {name for name in imports(ROOT / "app.py") if name.startswith("chalicelib")}
-    web = {"web", "web.account", "web.actions", "web.http", "web.recovery"}
+    web = {"web", "web.account", "web.actions", "web.http", "web.recovery", "web.students"}
     faces = {"admin", "settings", "workers", *web}
     assert ours - {"chalicelib"} == {f"chalicelib.{name}" for name in faces}
 
@@ -89,6 +89,8 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/sign-out": "POST",
         "/session": "GETPOST",
         "/students": "GET",
+        "/students/{id}": "GET",
+        "/students/{id}/schedule": "GET",
         "/forgot-username": "GETPOST",
         "/forgot-password": "GETPOST",
         "/reset-password": "GETPOST",

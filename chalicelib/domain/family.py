@@ -1,14 +1,27 @@
 """What a signed-in guardian sees of their children; each question starts from their own links."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from chalicelib.domain import accounts
+from chalicelib import errors
+from chalicelib.domain import accounts, schedule
 from chalicelib.storage import district, roster, signed_in
-from chalicelib.storage.values import Account, AttendanceEvent, SchoolClass, Session, StudentSummary
+from chalicelib.storage.values import (
+    Account,
+    AttendanceEvent,
+    ChildName,
+    SchoolClass,
+    Session,
+    StudentSummary,
+)
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# The shape of our own ids (`crypto.opaque_id`); what has another never comes into a key.
+_ID = re.compile(r"[A-Za-z0-9_-]{20}")
+# What is looked up in its place, so that every id costs the same calls: an id that nobody has.
+_NOBODY = "-"
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,24 @@ class Home:
     session: Session
     children: tuple[ChildToday, ...]
     language: str | None
+
+
+@dataclass(frozen=True)
+class Child:
+    """One child's page: who asks, what is shown, and whom one can switch to.
+
+    Attributes:
+        language: the guardian's, as the roster has it.
+        siblings: every student of the guardian, this one too, in the order of their names.
+        more: the data of the student's further items that were asked for, by sort key.
+    """
+
+    account: Account
+    session: Session
+    language: str | None
+    summary: StudentSummary
+    siblings: tuple[ChildName, ...]
+    more: Mapping[str, Mapping[str, Any]]
 
 
 def home(token: str | None, *, now: datetime) -> Home:
@@ -55,32 +86,44 @@ def home(token: str | None, *, now: datetime) -> Home:
     )
 
 
+def child(token: str | None, student_id: str, *, now: datetime, more: Sequence[str] = ()) -> Child:
+    """Return one child of the guardian who asks, in two calls; `more` are further sort keys of it.
+
+    The link is read anew at each request (security rows S66, S67). A student who is somebody else's,
+    or isn't there, and an id that can be nobody's cost the same calls and are refused alike.
+
+    Raises:
+        SignInRequired: no session that stands; judged first.
+        NotFound: no student whom this guardian may see.
+    """
+    session = accounts.use_session(token, now=now)
+    known = student_id if _ID.fullmatch(student_id) else _NOBODY
+    page = signed_in.read_child(session.username_key, session.guardian_id, known, more)
+    account = accounts.refuse_ended(session, page.account, page.all_ended_at)
+    if page.link is None or page.summary is None:
+        raise errors.NotFound
+    own = page.summary
+    names = {one.student_id: one for one in page.names}
+    # Access that was given a moment ago may be there before its name in the list.
+    names[own.student_id] = ChildName(own.student_id, own.given_name, own.family_name)
+    siblings = sorted(names.values(), key=lambda one: (one.given_name, one.student_id))
+    return Child(account, session, page.language, own, tuple(siblings), page.more)
+
+
+def today(summary: StudentSummary, *, now: datetime) -> ChildToday:
+    """Return a child's day: the district's, not the clock's."""
+    return _today(summary, district.preferences().day(now))
+
+
+def schedule_of(summary: StudentSummary, *, now: datetime) -> schedule.Schedule:
+    """Return a child's classes as they stand on the district's day."""
+    return schedule.of_classes(summary.classes, district.preferences().day(now))
+
+
 def _today(child: StudentSummary, today: date) -> ChildToday:
     return ChildToday(
         summary=child,
         date=today,
-        classes=tuple(c for c in _in_order(child.classes) if meets_on(c, today)),
+        classes=tuple(schedule.in_order(c for c in child.classes if schedule.meets_on(c, today))),
         attendance=tuple(e for e in child.recent_attendance if e.date == today.isoformat()),
     )
-
-
-def meets_on(school_class: SchoolClass, day: date) -> bool:
-    """Whether a class meets on a day: within its term, on its days (on school days where none say)."""
-    iso = day.isoformat()
-    if school_class.term_start and iso < school_class.term_start:
-        return False
-    if school_class.term_end and iso > school_class.term_end:
-        return False
-    days: Sequence[str] = school_class.days or _DAYS[:5]
-    return _DAYS[day.weekday()] in days
-
-
-def _in_order(classes: Sequence[SchoolClass]) -> list[SchoolClass]:
-    """Order classes as a day runs: by start, then period (2 before 10), then title."""
-
-    def place(one: SchoolClass) -> tuple[str, int, str, str]:
-        period = one.periods[0] if one.periods else ""
-        number = int(period) if period.isascii() and period.isdigit() else 99
-        return one.start_time or "99:99", number, period, one.title
-
-    return sorted(classes, key=place)

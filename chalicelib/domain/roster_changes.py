@@ -1,7 +1,8 @@
 """In which order an import's changes reach the table, cut into chunks that can be written again.
 
 Families use the portal while an import runs. Access is taken before anything is given: links that
-go, then guardians whose keys or address end, then other deletions, then contents, links last.
+go (and the names of students that go with them), then guardians whose keys or address end, then
+other deletions, then contents, links last, and after them the names they open.
 """
 
 import gzip
@@ -17,9 +18,11 @@ ITEMS_A_CHUNK = 5_000
 # Each is a transaction of its own.
 GUARDIANS_A_CHUNK = 500
 # The phases whose lines wait in the spool; contents go to their chunks at once.
-TAKES, GIVES, PROFILES = "takes", "gives", "profiles"
+TAKES, GIVES, NAMES, PROFILES = "takes", "gives", "names", "profiles"
+# A guardian's links, and the names of those they lead to.
 _LINK_IN_GUARDIAN = (
-    "pk >= 'guardian#' AND pk < 'guardian$' AND sk >= 'student#' AND sk < 'student$'"
+    "pk >= 'guardian#' AND pk < 'guardian$' AND "
+    "(sk = 'students' OR (sk >= 'student#' AND sk < 'student$'))"
 )
 
 
@@ -89,6 +92,7 @@ def make_tables(state: sqlite3.Connection) -> None:
     """Make what the changes that must wait their turn are kept in."""
     state.execute(f"CREATE TABLE spool.{TAKES} (line TEXT)")
     state.execute(f"CREATE TABLE spool.{GIVES} (line TEXT)")
+    state.execute(f"CREATE TABLE spool.{NAMES} (line TEXT)")
     state.execute(f"CREATE TABLE spool.{PROFILES} (id TEXT PRIMARY KEY, line TEXT)")
 
 
@@ -120,6 +124,7 @@ def in_order(state: sqlite3.Connection, contents: Chunks, folder: Path) -> list[
         *_chunks(_deleted(state, others), folder / "deleted"),
         *contents.close(),
         *_chunks(_lines(state, GIVES), folder / "given"),
+        *_chunks(_lines(state, NAMES), folder / "named"),
     ]
 
 

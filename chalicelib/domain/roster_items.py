@@ -15,7 +15,7 @@ from typing import Any
 from chalicelib import crypto
 from chalicelib.domain import addresses, roster_changes, roster_state
 from chalicelib.domain.names import name_key
-from chalicelib.domain.roster_changes import GIVES, TAKES, Chunks, line_of
+from chalicelib.domain.roster_changes import GIVES, NAMES, TAKES, Chunks, line_of
 from chalicelib.domain.roster_links import Pair, Person, Relation, flag
 
 Data = dict[str, Any]
@@ -109,6 +109,32 @@ class _Writer:
             phase = GIVES if data["portal_access"] else TAKES
             line = line_of(pk, sk, attributes)
             self._state.execute(f"INSERT INTO spool.{phase} VALUES (?)", (line,))  # noqa: S608
+
+    def names(self, guardian_id: str, students: Sequence[Data]) -> None:
+        """Take the names that a guardian's pages offer to switch to; nobody's is no item.
+
+        Where a student is gone the list of those who stay is a taking, so that the name goes with the
+        access; what is gained comes after the links.
+        """
+        pk, sk = f"guardian#{guardian_id}", "students"
+        if not students:
+            return
+        attributes = {"data": _json({"students": students})}
+        if not self._differs(pk, sk, attributes):
+            return
+        had = {
+            student_id
+            for (student_id,) in self._state.execute(
+                "SELECT student FROM base.links WHERE guardian = ? AND access", (guardian_id,)
+            )
+        }
+        stay = [one for one in students if one["student_id"] in had]
+        if len(stay) < len(had):
+            kept = {"data": _json({"students": stay})} if stay else None
+            self._state.execute(f"INSERT INTO spool.{TAKES} VALUES (?)", (line_of(pk, sk, kept),))  # noqa: S608
+        if len(stay) == len(had) or len(stay) < len(students):
+            line = line_of(pk, sk, attributes)
+            self._state.execute(f"INSERT INTO spool.{NAMES} VALUES (?)", (line,))  # noqa: S608
 
     def profile(self, guardian_id: str, data: Data, **index: str | None) -> None:
         """Take a guardian's profile; `index` are the sparse attributes beside `data`."""
@@ -520,6 +546,7 @@ def _derive_guardians(
     by_guardian: dict[str, list[tuple[str, Relation]]] = {}
     for (student, guardian), relation in sorted(family.links.items()):
         by_guardian.setdefault(guardian, []).append((student, relation))
+    names = state.cursor()
     for sourced_id, raw in state.execute("SELECT id, data FROM main.users ORDER BY id"):
         if family.people[sourced_id].guardian is None and sourced_id not in by_guardian:
             continue
@@ -547,6 +574,7 @@ def _derive_guardians(
             name_key=name_key(profile["family_name"]),
         )
         state.execute("INSERT INTO main.guardians VALUES (?, ?, ?)", (guardian_id, email, address))
+        children = []
         for student, relation in by_guardian.get(sourced_id, ()):
             student_id = crypto.opaque_id("student", student)
             state.execute(
@@ -556,3 +584,17 @@ def _derive_guardians(
             if relation.access:
                 link = _link(student_id, sourced_id, relation)
                 writer.link(pk, f"student#{student_id}", link)
+                children.append(_child(names, student, student_id))
+        children.sort(key=lambda one: (one["given_name"], one["student_id"]))
+        writer.names(guardian_id, children)
+
+
+def _child(names: sqlite3.Cursor, sourced_id: str, student_id: str) -> Data:
+    """Return what the switch between a guardian's students shows of one."""
+    (raw,) = names.execute("SELECT data FROM main.users WHERE id = ?", (sourced_id,)).fetchone()
+    user = json.loads(raw)
+    return {
+        "student_id": student_id,
+        "given_name": user.get("givenName", ""),
+        "family_name": user.get("familyName", ""),
+    }

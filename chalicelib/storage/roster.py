@@ -6,7 +6,7 @@ the student's side only find. Everything but `access` is written by the import (
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from chalicelib import settings
 from chalicelib.storage import tables
 from chalicelib.storage.values import (
     AttendanceEvent,
+    ChildName,
     GuardianRecord,
     Link,
     NewestGrade,
@@ -30,7 +31,7 @@ from chalicelib.storage.values import (
 
 STUDENT, GUARDIAN = "student#", "guardian#"
 NUMBER, GTID = "number#", "gtid#"
-PROFILE, ACCESS, SUMMARY = "profile", "access", "summary"
+PROFILE, ACCESS, SUMMARY, STUDENTS = "profile", "access", "summary", "students"
 
 _Value = TypeVar("_Value")
 
@@ -206,12 +207,49 @@ def table() -> str:
 
 def summary_key(student_id: str) -> dict[str, dict[str, str]]:
     """Return the key of a student's summary as the low-level API takes it."""
-    return {"pk": {"S": STUDENT + student_id}, "sk": {"S": SUMMARY}}
+    return _key(STUDENT + student_id, SUMMARY)
 
 
 def summary_from(raw: dict[str, dict[str, Any]]) -> StudentSummary:
     """Return a summary from an item as the low-level API gives it."""
     return _summary(json.loads(raw["data"]["S"]))
+
+
+def child_keys(
+    guardian_id: str, student_id: str, more: Sequence[str]
+) -> list[dict[str, dict[str, str]]]:
+    """Return the keys of what a student's page needs; see `child_from`."""
+    guardian, student = GUARDIAN + guardian_id, STUDENT + student_id
+    of_guardian = (PROFILE, STUDENTS, student)
+    of_student = dict.fromkeys((SUMMARY, *more))
+    return [*(_key(guardian, sk) for sk in of_guardian), *(_key(student, sk) for sk in of_student)]
+
+
+def child_from(
+    items: Iterable[dict[str, dict[str, Any]]], more: Sequence[str]
+) -> tuple[
+    str | None, Link | None, StudentSummary | None, tuple[ChildName, ...], Mapping[str, Any]
+]:
+    """Return language, link, summary, names and further items, of items that `child_keys` named.
+
+    A link without portal access is none.
+    """
+    guardian, student = dict[str, Any](), dict[str, Any]()
+    for item in items:
+        side = guardian if item["pk"]["S"].startswith(GUARDIAN) else student
+        side[item["sk"]["S"]] = json.loads(item["data"]["S"])
+    links = [_value(Link, data) for sk, data in guardian.items() if sk.startswith(STUDENT)]
+    return (
+        guardian.get(PROFILE, {}).get("language"),
+        next((link for link in links if link.portal_access), None),
+        _summary(student[SUMMARY]) if SUMMARY in student else None,
+        tuple(_value(ChildName, one) for one in guardian.get(STUDENTS, {}).get("students", ())),
+        {sk: student[sk] for sk in more if sk in student},
+    )
+
+
+def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
 # --- items to values ----------------------------------------------------------

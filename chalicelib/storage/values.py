@@ -37,6 +37,15 @@ class Link:
 
 
 @dataclass(frozen=True)
+class ChildName:
+    """One of a guardian's students, for the switch between them; decides nothing."""
+
+    student_id: str
+    given_name: str
+    family_name: str
+
+
+@dataclass(frozen=True)
 class GuardianRecord:
     """A guardian's whole partition: who they are, whom they may see, and what the portal noted.
 

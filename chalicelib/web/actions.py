@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from chalicelib import errors, texts
 from chalicelib.domain import accounts, activation, family, recovery, repeats
 from chalicelib.errors import FieldError
-from chalicelib.storage.values import AttendanceEvent, SchoolClass, StudentSummary
+from chalicelib.web import students as pages
 from chalicelib.web.call import Call
 from chalicelib.web.forms import fields_page, password_rules, required, session_shown, session_times
 from chalicelib.web.http import YEAR, Answer, form, iso, set_cookie
@@ -190,21 +190,22 @@ def _own_path(path: object) -> str | None:
 def home(call: Call) -> Answer:
     """The student list and today; the first page of a signed-in guardian."""
     seen = family.home(call.cookie("session"), now=call.now)
-    students = [_student(child.summary) for child in seen.children]
-    today = [_today(child) for child in seen.children]
+    students = [pages.student_fields(child.summary) for child in seen.children]
+    today = [pages.today_fields(child) for child in seen.children]
     return Answer(
         {"students": students, "today": today},
         page="home",
         data={
             "students": students,
             "today": today,
+            "switcher": pages.switcher([child.summary for child in seen.children]),
             "session": session_shown(call, seen.session),
             "email": seen.account.email,
             "mail_state": recovery.mail_state(seen.account),
             **_arrival(call),
         },
         cookies=(set_cookie("arrived", "", seconds=0),) if call.cookie("arrived") else (),
-        language=_language(seen),
+        language=pages.language_of(seen.language),
         signed_in=True,
     )
 
@@ -212,12 +213,16 @@ def home(call: Call) -> Answer:
 def students(call: Call) -> Answer:
     """The guardian's students."""
     seen = family.home(call.cookie("session"), now=call.now)
-    listed = [_student(child.summary) for child in seen.children]
+    listed = [pages.student_fields(child.summary) for child in seen.children]
     return Answer(
         listed,
         page="students",
-        data={"students": listed, "session": session_shown(call, seen.session)},
-        language=_language(seen),
+        data={
+            "students": listed,
+            "switcher": pages.switcher([child.summary for child in seen.children]),
+            "session": session_shown(call, seen.session),
+        },
+        language=pages.language_of(seen.language),
         signed_in=True,
     )
 
@@ -249,73 +254,6 @@ def _arrival(call: Call) -> dict[str, object]:
         "last_sign_in": iso(datetime.fromtimestamp(int(last), UTC))
         if 0 < int(last) < 10**11
         else None,
-    }
-
-
-def _language(seen: family.Home) -> str | None:
-    base = (seen.language or "").partition("-")[0].lower()
-    return base if base in texts.LANGUAGES else None
-
-
-def _student(child: StudentSummary) -> dict[str, object]:
-    return {
-        "id": child.student_id,
-        "given_name": child.given_name,
-        "family_name": child.family_name,
-        "grade": child.grade,
-        "school": child.school,
-        "gtid": child.gtid,
-        "student_number": child.student_number,
-    }
-
-
-def _today(child: family.ChildToday) -> dict[str, object]:
-    return {
-        "student_id": child.summary.student_id,
-        "date": child.date.isoformat(),
-        "classes": [_class(one) for one in child.classes],
-        "attendance": [_event(one) for one in child.attendance],
-        "totals": asdict(child.summary.totals),
-        "newest_grades": [
-            {
-                "class": grade.class_title,
-                "title": grade.title,
-                "score": grade.score,
-                "max_score": grade.max_score,
-                "grade": grade.grade,
-                "date": grade.date,
-            }
-            for grade in child.summary.newest_grades
-        ],
-    }
-
-
-def _class(one: SchoolClass) -> dict[str, object]:
-    return {
-        "id": one.id,
-        "title": one.title,
-        "period": ", ".join(one.periods) or None,
-        "start_time": one.start_time,
-        "end_time": one.end_time,
-        "days": list(one.days),
-        "teacher": one.teacher,
-        "room": one.room,
-        "term": one.term,
-        "school": one.school,
-    }
-
-
-def _event(one: AttendanceEvent) -> dict[str, object]:
-    return {
-        "date": one.date,
-        "type": one.type,
-        "status": one.status,
-        "excuse": one.excuse,
-        "period": one.period,
-        "class_id": one.class_id,
-        "class": one.class_title,
-        "reason": one.reason,
-        "minutes": one.minutes,
     }
 
 

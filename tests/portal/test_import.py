@@ -276,7 +276,8 @@ def test_a_delta_changes_only_its_rows(office: Office) -> None:
     after = families(office)
     differing = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     pk = f"student#{student_id('s2')}"
-    assert differing == {(pk, "profile"), (pk, "summary")}
+    parents = {(f"guardian#{guardian_id(f'g2{side}')}", "students") for side in "ab"}
+    assert differing == {(pk, "profile"), (pk, "summary")} | parents
 
 
 def test_a_row_older_than_what_is_stored_is_skipped(office: Office) -> None:

@@ -83,6 +83,11 @@ def families() -> Iterator[str]:
     for status in ("present", "absent", "tardy", "earlyDeparture", "partial"):
         yield f"attendance.status.{status}"
     yield from (f"attendance.excuse.{excuse}" for excuse in ("excused", "unexcused"))
+    for section in ("today", "schedule", "attendance", "grades"):
+        yield f"student.section.{section}"
+    yield from (f"schedule.{part}" for part in ("later", "over"))
+    for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"):
+        yield f"schedule.day.{day}"
 
 
 def spelled_out() -> set[str]:
