@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, http, recovery
+from chalicelib.web import account, actions, attendance, grades, http, recovery
 from chalicelib.web import students as student_pages
 
 app = Chalice(app_name="parent-portal")
@@ -113,6 +113,18 @@ def student(id: str) -> Response:  # noqa: A002 - the contract's name, read from
 def student_schedule(id: str) -> Response:  # noqa: A002
     """A student's classes."""
     return http.answer(app.current_request, student_pages.student_schedule)
+
+
+@app.route("/students/{id}/attendance", methods=http.GET)
+def student_attendance(id: str) -> Response:  # noqa: A002
+    """A student's attendance of a school year."""
+    return http.answer(app.current_request, attendance.student_attendance)
+
+
+@app.route("/students/{id}/grades", methods=http.GET)
+def student_grades(id: str) -> Response:  # noqa: A002
+    """A student's grades."""
+    return http.answer(app.current_request, grades.student_grades)
 
 
 @app.route("/account", methods=http.GET)

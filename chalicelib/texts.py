@@ -159,6 +159,21 @@ def short_day(language: str, value: date | str) -> str:
     return say(language, "date.short", day=when.day, month=month, year=when.year)
 
 
+def month(language: str, value: str) -> str:
+    """Return a month (`2026-11`) in words, as `November 2026`; what is none stays as it is."""
+    when = _as_date(f"{value}-01")
+    if when is None:
+        return value
+    name = say(language, f"date.month.{when.month}")
+    return say(language, "date.month-year", month=name, year=when.year)
+
+
+def short_month(language: str, value: str) -> str:
+    """Return a month (`2026-11`) in few letters and without its year, as `Nov`; see `month`."""
+    when = _as_date(f"{value}-01")
+    return value if when is None else say(language, f"date.short.month.{when.month}")
+
+
 def moment(language: str, value: datetime | str, zone: str | None = None) -> str:
     """Return a day and time in words; `zone` (an IANA name) moves an aware moment there first.
 
@@ -311,6 +326,8 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
         "bdi": _bdi,
         "day": functools.partial(day, language),
         "short_day": functools.partial(short_day, language),
+        "month_of": functools.partial(month, language),
+        "short_month": functools.partial(short_month, language),
         "moment": functools.partial(moment, language, zone=zone),
         "time_of_day": functools.partial(time_of_day, language, zone=zone),
         "utc": _as_utc,

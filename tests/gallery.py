@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from chalicelib import texts
+from tests import gallery_records
 
 NOW = datetime(2026, 11, 24, 14, 30, tzinfo=UTC)
 IDLE_UNTIL, ENDS_AT = NOW + timedelta(minutes=30), NOW + timedelta(hours=12)
@@ -165,6 +166,19 @@ SCHEDULE = {
     ],
 }
 SESSION = {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT, "now": NOW}
+
+# What each page of one student has beside its own data.
+OF_STUDENT: Mapping[str, object] = {
+    "student": STUDENTS[0],
+    "switcher": [
+        {
+            "name": f"{one['given_name']} {one['family_name']}",
+            "path": f"students/{one['id']}",
+            "current": one is STUDENTS[0],
+        }
+        for one in STUDENTS
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -390,6 +404,37 @@ STATES: Mapping[str, State] = {
         root="../../",
     ),
     "students-empty": State("students", {"students": []}, signed_in=True),
+    **{
+        f"student-{name}": State(
+            f"student-{section}",
+            {**OF_STUDENT, "section": section, **data},
+            signed_in=True,
+            root="../../",
+        )
+        for name, section, data in (
+            ("attendance", "attendance", gallery_records.attendance()),
+            (
+                "attendance-class",
+                "attendance",
+                {**gallery_records.attendance(), "filtered": True, "class_title": "Science"},
+            ),
+            ("attendance-none", "attendance", gallery_records.NO_ATTENDANCE),
+            (
+                "attendance-unknown",
+                "attendance",
+                {**gallery_records.NO_ATTENDANCE, "year": None, "filtered": True},
+            ),
+            ("grades", "grades", gallery_records.grades()),
+            (
+                "grades-older",
+                "grades",
+                {**gallery_records.grades(), "newest": "grades", "older": "grades?before=x"},
+            ),
+            ("grades-class", "grades", {**gallery_records.grades(), "filtered": True}),
+            ("grades-none", "grades", gallery_records.NO_GRADES),
+            ("grades-no-class", "grades", {**gallery_records.NO_GRADES, "filtered": True}),
+        )
+    },
     "session": State("session", {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT}, signed_in=True),
     "problem": State("problem", {"status": 404, "reference": None, "code": "not-found"}),
     "problem-reference": State(

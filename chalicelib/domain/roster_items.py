@@ -8,12 +8,19 @@ import functools
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from chalicelib import crypto
-from chalicelib.domain import addresses, roster_changes, roster_state
+from chalicelib.domain import (
+    addresses,
+    attendance,
+    roster_changes,
+    roster_record,
+    roster_state,
+    school_years,
+)
 from chalicelib.domain.names import name_key
 from chalicelib.domain.roster_changes import GIVES, NAMES, TAKES, Chunks, line_of
 from chalicelib.domain.roster_links import Pair, Person, Relation, flag
@@ -46,8 +53,6 @@ _RESULT_FLAGS = {
     "incomplete": "incomplete",
     "inProgress": "in-progress",
 }
-_TOTALS = {"absent": "absent", "tardy": "tardy", "earlyDeparture": "early_departure"}
-_EXCUSES = ("excused", "unexcused")
 
 
 @dataclass(frozen=True)
@@ -219,8 +224,9 @@ def _derive_students(
         for event_id, event in events:
             writer.content(pk, f"attendance#{event['date']}#{event_id}", event)
         grades = school.grades(sourced_id)
-        for grade in grades:
+        for grade in roster_record.assignments(grades):
             writer.content(pk, f"grade#{grade['date']}#{grade['id']}", grade)
+        writer.content(pk, "record", school.record(grades, events))
         writer.content(pk, "summary", school.summary(profile, classes, events, grades))
         if person.enabled:
             _derive_numbers(writer, profile, user.get("last4") or {}, shared)
@@ -279,15 +285,21 @@ class _School:
         self._sessions = _rows(state, "academicSessions")
         self._courses = _rows(state, "courses")
         self._categories = _rows(state, "categories")
-        self._year = roster_state.school_year(state, today)
+        self._today = today.isoformat()
+        self._years = roster_state.known_years(state)
+        self._year = school_years.year_of(self._years, self._today)
         teachers = self._teachers()
         self._classes = {
             sourced_id: self._class(sourced_id, row, teachers.get(sourced_id))
             for sourced_id, row in _rows(state, "classes").items()
         }
-        self._titles = {sourced_id: one["title"] for sourced_id, one in self._classes.items()}
-        for sourced_id, row in _rows(state, "retired").items():
-            self._titles.setdefault(sourced_id, self._title(row))
+        # Last year's grades still name classes that left.
+        self._former = {
+            sourced_id: self._class(sourced_id, row, None)
+            for sourced_id, row in _rows(state, "retired").items()
+        }
+        everywhere = {**self._former, **self._classes}
+        self._titles = {sourced_id: one["title"] for sourced_id, one in everywhere.items()}
         self._enrollments = _ByStudent(state, "enrollments")
         self._attendance = _ByStudent(state, "attendance")
         self._results = _ByStudent(state, "results")
@@ -421,7 +433,7 @@ class _School:
             return None
         row = json.loads(found[0])
         class_id = row["classSourcedId"]
-        taught = self._classes.get(class_id, {})
+        taught = self._classes.get(class_id) or self._former.get(class_id, {})
         category = self._categories.get(row.get("categorySourcedId", ""), {})
         period = row.get("gradingPeriodSourcedId") or row.get("academicSessionSourcedId") or ""
         return {
@@ -430,7 +442,7 @@ class _School:
             "term": taught.get("term"),
             "title": row.get("title", ""),
             "category": category.get("title"),
-            "category_weight": _number(category.get("weight")),
+            "category_weight": category.get("weight"),
             "assigned": row.get("assignDate"),
             "due": row.get("dueDate"),
             "max_score": row.get("resultValueMax"),
@@ -443,16 +455,24 @@ class _School:
         flags = [flags for column, flags in _RESULT_FLAGS.items() if flag(row.get(column))]
         if status in _STATUS_FLAGS:
             flags.append(_STATUS_FLAGS[status])
+        score = row.get("score")
+        if status == "exempt" or (status == "not submitted" and not score):
+            # OneRoster 1.1 wants a score there too, and exports fill in nought.
+            score = None
         return {
             **assignment,
             "id": crypto.opaque_id("result", sourced_id),
-            "score": row.get("score"),
+            "score": score,
             "grade": row.get("textScore") or row.get("metadata.letterGrade"),
             "flags": flags,
             "comment": row.get("comment"),
             "date": row["scoreDate"],
-            "score_status": status,
         }
+
+    def record(self, grades: list[Data], events: Sequence[tuple[str, Data]]) -> Data:
+        """Return what pages of attendance and grades show of a student whatever part is open."""
+        days = (event["date"] for _, event in events)
+        return roster_record.record(grades, days, self._years, self._today)
 
     def summary(
         self,
@@ -479,15 +499,8 @@ class _School:
 
     def _totals(self, events: Iterable[Data]) -> dict[str, int]:
         """Count the events of the current school year."""
-        totals = dict.fromkeys((*_TOTALS.values(), *_EXCUSES), 0)
-        for event in events:
-            if self._year and not self._year.start <= event["date"] < self._year.end:
-                continue
-            if event["status"] in _TOTALS:
-                totals[_TOTALS[event["status"]]] += 1
-            if event["excuse"] in _EXCUSES:
-                totals[event["excuse"]] += 1
-        return totals
+        of_year = (event for event in events if self._year.holds(event["date"]))
+        return asdict(attendance.totals((event["status"], event["excuse"]) for event in of_year))
 
 
 def _rows(state: sqlite3.Connection, name: str) -> dict[str, Data]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from chalicelib import crypto
 from chalicelib.domain.oneroster import Row
+from chalicelib.domain.school_years import SchoolYear
 
 LAST4_PURPOSE = "last4"
 _SPOOL_ROWS = 5_000
@@ -318,6 +319,7 @@ def merge(state: sqlite3.Connection, modes: Mapping[str, str], *, today: date) -
         whole = modes[file] == "bulk" and file != "attendance.csv"
         counts[file] = _replace(state, file, today) if whole else _upsert(state, file)
     _retire_classes(state)
+    _remember_years(state)
     state.execute("CREATE INDEX main.roles_by_user ON roles (key)")
     state.execute("COMMIT")
     return counts
@@ -445,13 +447,18 @@ def _retire_classes(state: sqlite3.Connection) -> None:
     state.execute("DELETE FROM main.retired WHERE id IN (SELECT id FROM main.classes)")
 
 
-@dataclass(frozen=True)
-class SchoolYear:
-    """A school year: its name (the year it ends in), first day, and the day after its last."""
+def _remember_years(state: sqlite3.Connection) -> None:
+    """Note the years that sessions tell of beside those of earlier sets; the newest word counts."""
+    told = {year.name: [year.start, year.end] for year in _told_years(state)}
+    before = json.loads(get_meta(state, "school_years", schema="base") or "{}")
+    set_meta(state, "school_years", _encoded({**before, **told}))
 
-    name: str
-    start: str
-    end: str
+
+def known_years(state: sqlite3.Connection) -> list[SchoolYear]:
+    """Return every school year that a set of the roster ever told of, the oldest first."""
+    noted = json.loads(get_meta(state, "school_years") or "{}")
+    years = (SchoolYear(name, start, end) for name, (start, end) in noted.items())
+    return sorted(years, key=lambda year: (year.start, year.name))
 
 
 def school_year(state: sqlite3.Connection, today: date) -> SchoolYear | None:
@@ -459,20 +466,25 @@ def school_year(state: sqlite3.Connection, today: date) -> SchoolYear | None:
 
     A year's days are those of its sessions of type `schoolYear`, or of all its sessions.
     """
+    years = _told_years(state)
+    if not years:
+        return None
+    day = today.isoformat()
+    begun = [year for year in years if year.start <= day]
+    holding = [year for year in begun if day < year.end]
+    return (holding or begun or years[:1])[-1]
+
+
+def _told_years(state: sqlite3.Connection) -> list[SchoolYear]:
+    """Return the school years that the roster's sessions tell of now, the oldest first."""
     spans: dict[str, list[tuple[bool, str, str]]] = {}
     for (data,) in state.execute('SELECT data FROM main."academicSessions"'):
         session = json.loads(data)
         whole = session.get("type") == "schoolYear"
         span = (whole, session.get("startDate", ""), session.get("endDate", ""))
         spans.setdefault(str(session.get("schoolYear")), []).append(span)
-    years = [_year(name, sessions) for name, sessions in spans.items()]
-    if not years:
-        return None
-    years.sort(key=lambda year: year.start)
-    day = today.isoformat()
-    begun = [year for year in years if year.start <= day]
-    holding = [year for year in begun if day < year.end]
-    return (holding or begun or years[:1])[-1]
+    years = (_year(name, sessions) for name, sessions in spans.items())
+    return sorted(years, key=lambda year: year.start)
 
 
 def _year(name: str, sessions: list[tuple[bool, str, str]]) -> SchoolYear:

@@ -6,7 +6,7 @@ the student's side only find. Everything but `access` is written by the import (
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -171,13 +171,39 @@ def student_summaries(student_ids: Sequence[str]) -> list[StudentSummary]:
     return [_summary(found[pk]) for pk, _ in keys if pk in found]
 
 
+def student_items(
+    student_id: str,
+    first: str,
+    last: str,
+    *,
+    newest_first: bool = False,
+    holding: str | None = None,
+    limit: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the data of a student's items from one sort key to another, both included, consistently.
+
+    One query, which DynamoDB cuts into answers of 1 MB: a further one is asked for only as far as the
+    caller goes on. `limit` is how many items are looked at; `holding` leaves out, before they are
+    sent, items whose JSON text lacks it.
+    """
+    items = _Item.query(
+        STUDENT + student_id,
+        _Item.sk.between(first, last),
+        filter_condition=None if holding is None else _Item.data.contains(holding),
+        scan_index_forward=not newest_first,
+        consistent_read=True,
+        limit=limit,
+    )
+    return (_data(item) for item in items)
+
+
 def _summary(data: dict[str, Any]) -> StudentSummary:
     return _value(
         StudentSummary,
         {
             **data,
             "classes": tuple(_class(one) for one in data["classes"]),
-            "recent_attendance": tuple(_event(one) for one in data["recent_attendance"]),
+            "recent_attendance": tuple(event_from(one) for one in data["recent_attendance"]),
             "totals": _value(Totals, data["totals"]),
             "newest_grades": tuple(
                 _value(NewestGrade, {**one, "class_title": one["class"]})
@@ -193,7 +219,8 @@ def _class(data: dict[str, Any]) -> SchoolClass:
     )
 
 
-def _event(data: dict[str, Any]) -> AttendanceEvent:
+def event_from(data: dict[str, Any]) -> AttendanceEvent:
+    """Return an attendance event from its item's data."""
     return _value(AttendanceEvent, {**data, "class_title": data["class"]})
 
 

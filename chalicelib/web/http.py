@@ -43,6 +43,8 @@ _OPENED_AT = {
     "/account/email": "/account",
     "/account/sessions/end": "/account",
 }
+# What of a page's query stays when the language changes.
+_KEPT = frozenset({"token", "next", "done", "school_year", "class", "month", "before"})
 _NEVER_SHOWN_AGAIN = frozenset({"password", "verify_password", "current_password", "ssn_last4"})
 
 
@@ -280,10 +282,10 @@ def _plain_page(call: Call, page: str, data: Mapping[str, object]) -> str:
 
 
 def _languages(call: Call) -> list[dict[str, object]]:
-    """Return a link to this page in every language, keeping `token` and `next`."""
+    """Return a link to this page in every language, keeping what it was asked to show."""
     path = _OPENED_AT.get(call.path, call.path)
     here = call.root + path.lstrip("/") if path != "/" else "./"
-    kept = {k: v for k, v in call.query.items() if k in ("token", "next", "done")}
+    kept = {k: v for k, v in call.query.items() if k in _KEPT}
     return [
         {
             "code": code,

@@ -16,7 +16,16 @@ ENGLISH = json.loads((CODE / "catalogues" / "en.json").read_text("utf-8"))
 OTHERS = [code for code in texts.LANGUAGES if code != "en"]
 
 # The same word in both languages, or no word at all.
-SAME_ON_PURPOSE = {"es": {"language.direction", "page.error-prefix", "student.gtid"}}
+SAME_ON_PURPOSE = {
+    "es": {
+        "language.direction",
+        "page.error-prefix",
+        "student.gtid",
+        "attendance.mark.absent",
+        "attendance.mark.tardy",
+        "attendance.mark.partial",
+    }
+}
 # A language may order a date's parts as it likes, and leave out a part it doesn't say.
 FREE_TO_LEAVE_OUT = ("date.",)
 # Keys that are put together from data; each family's members are what the data can be.
@@ -82,6 +91,12 @@ def families() -> Iterator[str]:
         yield f"mail.account-state-changed.{state}"
     for status in ("present", "absent", "tardy", "earlyDeparture", "partial"):
         yield f"attendance.status.{status}"
+        yield f"attendance.mark.{status}"
+    counts = ("absent", "tardy", "early_departure", "excused", "unexcused")
+    yield from (f"attendance.total.{count}" for count in counts)
+    yield from (f"grades.type.{kind}" for kind in ("gradingPeriod", "semester", "final"))
+    flags = ("late", "missing", "exempt", "not-submitted", "incomplete", "in-progress")
+    yield from (f"grades.flag.{flag}" for flag in flags)
     yield from (f"attendance.excuse.{excuse}" for excuse in ("excused", "unexcused"))
     for section in ("today", "schedule", "attendance", "grades"):
         yield f"student.section.{section}"
