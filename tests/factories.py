@@ -57,6 +57,7 @@ def student(
     last4: str | None = "4321",
     given_name: str = "Ana",
     family_name: str = "Rivera",
+    household: str | None = None,
     **data: Any,
 ) -> SomeStudent:
     """Put a student into the roster."""
@@ -74,7 +75,7 @@ def student(
         "gtid": gtid,
         "student_number": number,
         "birth_date": None,
-        "household_id": None,
+        "household_id": household,
         "address1": None,
         "address2": None,
         "city": None,
@@ -105,6 +106,7 @@ def guardian(
     family_name: str = "Rivera",
     language: str | None = "en",
     household: str | None = "h1",
+    **data: str | None,
 ) -> SomeGuardian:
     """Put a guardian of the students into the roster."""
     place = next(_counter)
@@ -124,6 +126,7 @@ def guardian(
         "city": None,
         "state": None,
         "post_code": None,
+        **data,
     }
     index = {"name_key": names.name_key(family_name)}
     if email:
