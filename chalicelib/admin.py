@@ -172,7 +172,7 @@ def _since_when(fields: Mapping[str, object]) -> list[FieldError]:
     if not fields:
         return []
     faults = _exactly("since")(fields)
-    if not faults and change_requests.read_since(str(fields["since"])) is None:
+    if not faults and not change_requests.is_since(str(fields["since"])):
         faults.append(FieldError("since", "format"))
     return faults
 
@@ -318,10 +318,7 @@ def _request(one: ChangeRequest) -> dict[str, object]:
 
 
 def _export_changes(event: Event) -> Mapping[str, object]:
-    since = event.fields.get("since")
-    made = change_requests.export(
-        None if since is None else change_requests.read_since(since), now=event.now
-    )
+    made = change_requests.export(event.fields.get("since"), now=event.now)
     return {
         "url": made.url,
         "expires_at": _iso(int(made.expires_at.timestamp())),

@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib import crypto, settings
 from chalicelib.domain import activation, addresses, names
-from chalicelib.storage import aws
+from chalicelib.storage import aws, change_requests
 from tests import aws_stage
 from tests.portal_client import PortalClient
 
@@ -169,6 +169,27 @@ def account(
         activation_key(of, now=now), username, password, password, ip="192.0.2.1", now=now
     )
     return SomeAccount(username, password, of)
+
+
+def change_request(of: SomeGuardian, *, now: datetime = NOW) -> str:
+    """File a request of a guardian's, as their page does; return its id."""
+    request = change_requests.ChangeRequest(
+        request_id=crypto.new_id(),
+        status=change_requests.PENDING,
+        guardian_id=of.guardian_id,
+        guardian="Rosa Rivera",
+        sourced_id="g1",
+        student_sourced_ids=(),
+        household="h1",
+        changes={"phone": "404-555-0177"},
+        effective_date="2026-03-10",
+        comment="a new line",
+        decision_comment=None,
+        created_at=int(now.timestamp()),
+        decided_at=None,
+    )
+    change_requests.file(request, change_requests.shown(of.guardian_id), most_open=1000)
+    return request.request_id
 
 
 def family(*, given_names: Sequence[str] = ("Ana", "Ben"), **how: Any) -> SomeGuardian:

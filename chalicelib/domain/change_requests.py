@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from chalicelib import crypto, errors, logs, policy
@@ -150,11 +150,14 @@ def mail_decision(message: Mapping[str, Any], *, now: datetime) -> None:
 # --- handed back to the SIS ---------------------------------------------------
 
 
-def read_since(text: str) -> datetime | None:
-    """Return the instant that an ISO day (in the district) or an ISO time means; None for neither."""
+def is_since(text: str) -> bool:
+    """Whether a text is an ISO day, or an ISO time with its offset."""
+    return _since(text, UTC) is not None
+
+
+def _since(text: str, zone: tzinfo) -> datetime | None:
     try:
         if len(text) == len("YYYY-MM-DD"):
-            zone = district.preferences().zone()
             return datetime.combine(date.fromisoformat(text), time.min, tzinfo=zone)
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -162,9 +165,10 @@ def read_since(text: str) -> datetime | None:
     return at if at.tzinfo is not None else None
 
 
-def export(since: datetime | None, *, now: datetime) -> Export:
-    """Write the changes approved since a time as CSV, oldest first, and hand the file out."""
-    from_then = 0 if since is None else int(since.timestamp())
+def export(since: str | None, *, now: datetime) -> Export:
+    """Write the changes approved since a day (the district's) or a time, and hand the file out."""
+    begins = _since(since, district.preferences().zone()) if since else None
+    from_then = 0 if begins is None else int(begins.timestamp())
     approved = [
         one for one in change_requests.every(APPROVED) if (one.decided_at or 0) >= from_then
     ]
