@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib import crypto, errors, settings
 from chalicelib.domain import change_requests as decisions
+from chalicelib.domain import repeats
 from chalicelib.storage import accounts, activation_keys, aws, change_requests, roster, tables
 from tests import aws_stage, factories
 from tests.conftest import SentMail, forget_caches
@@ -315,8 +316,9 @@ def test_a_page_says_that_something_is_wrong_when_nothing_can_be_read(
 
 @pytest.mark.parametrize("fault", ["denied", "timed out"])
 def test_a_request_that_broke_off_anywhere_and_is_posted_again_is_one(
-    new_visitor: Visitors, trap: Trap, fault: str
+    new_visitor: Visitors, trap: Trap, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
+    monkeypatch.setattr(repeats, "_WAIT_SECONDS", 0.0)
     told = changing(new_visitor, 0)
     tried, happened = 0, True
     while happened:
