@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, attendance, grades, http, recovery
+from chalicelib.web import account, actions, attendance, grades, household, http, recovery
 from chalicelib.web import students as student_pages
 
 app = Chalice(app_name="parent-portal")
@@ -125,6 +125,12 @@ def student_attendance(id: str) -> Response:  # noqa: A002
 def student_grades(id: str) -> Response:  # noqa: A002
     """A student's grades."""
     return http.answer(app.current_request, grades.student_grades)
+
+
+@app.route("/household", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def own_household() -> Response:
+    """What the school has of the household: confirm it, or ask for a change."""
+    return http.answer(app.current_request, household.household_page)
 
 
 @app.route("/account", methods=http.GET)
@@ -290,6 +296,24 @@ def delete_account(event: object, context: object) -> Any:
 def end_sessions(event: object, context: object) -> Any:
     """End the sessions of one account, or of all."""
     return admin.run("end_sessions", event, context)
+
+
+@app.lambda_function()
+def list_change_requests(event: object, context: object) -> Any:
+    """List what families asked to be changed, the newest first."""
+    return admin.run("list_change_requests", event, context)
+
+
+@app.lambda_function()
+def decide_change_request(event: object, context: object) -> Any:
+    """Approve or deny a family's request."""
+    return admin.run("decide_change_request", event, context)
+
+
+@app.lambda_function()
+def export_changes(event: object, context: object) -> Any:
+    """Write approved changes as CSV for the student information system."""
+    return admin.run("export_changes", event, context)
 
 
 @app.lambda_function()

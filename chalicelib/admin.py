@@ -10,9 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib import clock, crypto, errors, logs, policy, settings, texts
-from chalicelib.domain import accounts, activation, guardians, recovery, roster_import
+from chalicelib.domain import (
+    accounts,
+    activation,
+    change_requests,
+    guardians,
+    recovery,
+    roster_import,
+)
 from chalicelib.errors import FieldError
 from chalicelib.storage import district
+from chalicelib.storage.change_requests import ChangeRequest
 from chalicelib.storage.values import Account
 
 _LONGEST = 300
@@ -142,6 +150,33 @@ def _issue_fields(fields: Mapping[str, object]) -> list[FieldError]:
     return faults
 
 
+def _request_states(fields: Mapping[str, object]) -> list[FieldError]:
+    if not fields:
+        return []
+    faults = _exactly("status")(fields)
+    if not faults and fields["status"] not in change_requests.STATES:
+        allowed = ", ".join(change_requests.STATES)
+        faults.append(FieldError("status", "out-of-bounds", (("bounds", allowed),)))
+    return faults
+
+
+def _decision_fields(fields: Mapping[str, object]) -> list[FieldError]:
+    faults = _exactly("request_id", "decision", "comment")(fields)
+    if not faults and fields["decision"] not in change_requests.DECISIONS:
+        allowed = ", ".join(change_requests.DECISIONS)
+        faults.append(FieldError("decision", "out-of-bounds", (("bounds", allowed),)))
+    return faults
+
+
+def _since_when(fields: Mapping[str, object]) -> list[FieldError]:
+    if not fields:
+        return []
+    faults = _exactly("since")(fields)
+    if not faults and not change_requests.is_since(str(fields["since"])):
+        faults.append(FieldError("since", "format"))
+    return faults
+
+
 def _whose_sessions(fields: Mapping[str, object]) -> list[FieldError]:
     if "all" in fields and "username" not in fields:
         faults = [FieldError(n, "unknown") for n in fields if n != "all"]
@@ -255,6 +290,42 @@ def _end_sessions(event: Event) -> Mapping[str, object]:
     return {"ended": accounts.end_sessions(event["username"])}
 
 
+def _list_changes(event: Event) -> Mapping[str, object]:
+    found, total = change_requests.listed(event.fields.get("status"))
+    return {"requests": [_request(one) for one in found], "total": total}
+
+
+def _decide_change(event: Event) -> Mapping[str, object]:
+    decided = change_requests.decide(
+        event["request_id"].strip(), event["decision"], event["comment"], now=event.now
+    )
+    return _request(decided)
+
+
+def _request(one: ChangeRequest) -> dict[str, object]:
+    return {
+        "id": one.request_id,
+        "status": one.status,
+        "guardian_id": one.guardian_id,
+        "guardian": one.guardian,
+        "changes": one.changes,
+        "effective_date": one.effective_date,
+        "comment": one.comment,
+        "decision_comment": one.decision_comment,
+        "created_at": _iso(one.created_at),
+        "decided_at": _iso(one.decided_at),
+    }
+
+
+def _export_changes(event: Event) -> Mapping[str, object]:
+    made = change_requests.export(event.fields.get("since"), now=event.now)
+    return {
+        "url": made.url,
+        "expires_at": _iso(int(made.expires_at.timestamp())),
+        "count": made.count,
+    }
+
+
 def _set_preferences(event: Event) -> Mapping[str, object]:
     local = settings.is_local()
     district.save_preferences(
@@ -349,6 +420,14 @@ FUNCTIONS: Mapping[str, Function] = {
             lambda fields: f"import#{fields['name']}",
             _approve_import,
         ),
+        Function("list_change_requests", _request_states, lambda _: "requests", _list_changes),
+        Function(
+            "decide_change_request",
+            _decision_fields,
+            lambda fields: f"request#{fields['request_id']}",
+            _decide_change,
+        ),
+        Function("export_changes", _since_when, lambda _: "requests", _export_changes),
         Function("show_preferences", _exactly(), lambda _: "preferences", lambda _: _preferences()),
         Function("set_preferences", _preference_fields, lambda _: "preferences", _set_preferences),
     )

@@ -218,3 +218,15 @@ class Superseded(Refusal):
     """A newer set was applied after the import was held."""
 
     code, status = "superseded", 409
+
+
+class NoSuchRequest(Refusal):
+    """Nobody asked for a change under that id."""
+
+    code, status = "no-such-request", 404
+
+
+class AlreadyDecided(Refusal):
+    """The request was decided otherwise before."""
+
+    code, status = "already-decided", 409

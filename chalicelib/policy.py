@@ -63,6 +63,11 @@ MAIL_RETRY_SECONDS = (10, 30, 120, 360, 900, 3600)
 REPEAT_SECONDS = 600
 # An account's open sessions; the oldest ends when one more begins (ASVS 7.1.2).
 SESSIONS_PER_ACCOUNT = 20
+# A household's requests that wait for a decision: somebody reads each by hand, and one can hold every
+# field at once, so that more say nothing new; a stolen session can't bury an office in them.
+OPEN_REQUESTS_PER_HOUSEHOLD = 5
+# How long a decided request stays.
+REQUEST_DAYS = 400
 
 
 # --- preferences --------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 from chalice.app import CloudWatchEvent, SQSEvent
 
 from chalicelib import clock, logs, settings
-from chalicelib.domain import activation, mail, recovery, roster_import
+from chalicelib.domain import activation, change_requests, mail, recovery, roster_import
 
 # --- mail ---------------------------------------------------------------------
 
@@ -55,6 +55,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], datetime], None]] = {
         m["username_key"], m["account_id"], m["queued_at"], now=now
     ),
     "address-changed": lambda m, now: mail.mail_address_changed(m, now=now),
+    "change-request-decided": lambda m, now: change_requests.mail_decision(m, now=now),
 }
 
 

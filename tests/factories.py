@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib import crypto, settings
 from chalicelib.domain import activation, addresses, names
-from chalicelib.storage import aws
+from chalicelib.storage import aws, change_requests
 from tests import aws_stage
 from tests.portal_client import PortalClient
 
@@ -58,6 +58,7 @@ def student(
     last4: str | None = "4321",
     given_name: str = "Ana",
     family_name: str = "Rivera",
+    household: str | None = None,
     **data: Any,
 ) -> SomeStudent:
     """Put a student into the roster."""
@@ -75,7 +76,7 @@ def student(
         "gtid": gtid,
         "student_number": number,
         "birth_date": None,
-        "household_id": None,
+        "household_id": household,
         "address1": None,
         "address2": None,
         "city": None,
@@ -106,6 +107,7 @@ def guardian(
     family_name: str = "Rivera",
     language: str | None = "en",
     household: str | None = "h1",
+    **data: str | None,
 ) -> SomeGuardian:
     """Put a guardian of the students into the roster."""
     place = next(_counter)
@@ -125,6 +127,7 @@ def guardian(
         "city": None,
         "state": None,
         "post_code": None,
+        **data,
     }
     index = {"name_key": names.name_key(family_name)}
     if email:
@@ -180,6 +183,27 @@ def account(
         activation_key(of, now=now), username, password, password, ip="192.0.2.1", now=now
     )
     return SomeAccount(username, password, of)
+
+
+def change_request(of: SomeGuardian, *, now: datetime = NOW) -> str:
+    """File a request of a guardian's, as their page does; return its id."""
+    request = change_requests.ChangeRequest(
+        request_id=crypto.new_id(),
+        status=change_requests.PENDING,
+        guardian_id=of.guardian_id,
+        guardian="Rosa Rivera",
+        sourced_id="g1",
+        student_sourced_ids=(),
+        household="h1",
+        changes={"phone": "404-555-0177"},
+        effective_date="2026-03-10",
+        comment="a new line",
+        decision_comment=None,
+        created_at=int(now.timestamp()),
+        decided_at=None,
+    )
+    change_requests.file(request, change_requests.shown(of.guardian_id), most_open=1000)
+    return request.request_id
 
 
 def family(*, given_names: Sequence[str] = ("Ana", "Ben"), **how: Any) -> SomeGuardian:

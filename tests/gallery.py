@@ -219,6 +219,55 @@ ACCOUNT: Mapping[str, object] = {
     "rules": RULES,
     "note": None,
 }
+KNOWN: Mapping[str, str | None] = {
+    "address1": "1420 Peachtree Battle Avenue NW",
+    "address2": "Apt 3B",
+    "city": "Atlanta",
+    "state": "GA",
+    "post_code": "30327-1234",
+    "phone": "404-555-0123",
+    "mobile": None,
+    "email": "dolores.delgado@example.com",
+}
+HOUSEHOLD: Mapping[str, object] = {
+    "has": KNOWN,
+    "verified_on": "2026-08-03",
+    "requests": [],
+    "may_ask": True,
+    "first_day": date(2026, 11, 24),
+    "last_day": date(2027, 11, 24),
+    "values": {**{k: v or "" for k, v in KNOWN.items()}, "effective_date": "2026-11-24"},
+    "note": None,
+}
+REQUESTS = [
+    {
+        "id": "r1",
+        "status": "pending",
+        "changes": {"mobile": "404-555-0199", "address2": None},
+        "effective_date": "2026-12-01",
+        "comment": "We moved within the house.\nThe old apartment is gone.",
+        "decision_comment": None,
+        "created_at": "2026-11-24T14:30:00Z",
+    },
+    {
+        "id": "r2",
+        "status": "approved",
+        "changes": {"email": "dolores.delgado@example.com"},
+        "effective_date": "2026-09-01",
+        "comment": "New address",
+        "decision_comment": "Entered on September 2.",
+        "created_at": "2026-08-30T14:30:00Z",
+    },
+    {
+        "id": "r3",
+        "status": "denied",
+        "changes": {"city": "Decatur"},
+        "effective_date": "2026-08-10",
+        "comment": "Typing mistake",
+        "decision_comment": "Please bring a proof of residence to the office.",
+        "created_at": "2026-08-01T14:30:00Z",
+    },
+]
 ALONE = {**ACCOUNT, "sessions": ACCOUNT["sessions"][:1]}  # type: ignore[index]
 STATES: Mapping[str, State] = {
     "sign-in": State("sign-in", {"next": None, "note": None}),
@@ -345,6 +394,42 @@ STATES: Mapping[str, State] = {
         signed_in=True,
         root="../",
     ),
+    "household": State("household", HOUSEHOLD, signed_in=True),
+    "household-bare": State(
+        "household",
+        {**HOUSEHOLD, "has": dict.fromkeys(KNOWN), "verified_on": None, "values": {}},
+        signed_in=True,
+    ),
+    "household-requests": State(
+        "household",
+        {**HOUSEHOLD, "requests": REQUESTS, "note": "requested"},
+        signed_in=True,
+    ),
+    "household-confirmed": State(
+        "household",
+        {**HOUSEHOLD, "verified_on": "2026-11-24", "note": "confirmed"},
+        signed_in=True,
+    ),
+    "household-full": State(
+        "household",
+        {**HOUSEHOLD, "requests": REQUESTS[:1] * 5, "may_ask": False},
+        signed_in=True,
+    ),
+    "household-wrong": State(
+        "household",
+        {**HOUSEHOLD, "values": {"state": "Peach", "post_code": "303", "phone": "12"}},
+        wrong=(
+            ("state", "format", {}),
+            ("post_code", "format", {}),
+            ("phone", "format", {}),
+            ("effective_date", "out-of-bounds", {"bounds": "2026-11-24–2027-11-24"}),
+            ("comment", "required", {}),
+        ),
+        signed_in=True,
+    ),
+    "household-unchanged": State(
+        "household", HOUSEHOLD, wrong=(("action", "required", {}),), signed_in=True
+    ),
     "home-no-email": State(
         "home",
         {"students": STUDENTS[1:], "today": TODAY, "email": None, "mail_state": None},
@@ -455,6 +540,12 @@ MAIL_DATA: Mapping[str, object] = {
     "portal_url": "http://portal.localhost:4566/",
     "support_url": "https://support.example.org/tickets",
 }
+DECIDED: Mapping[str, object] = {
+    "asked_on": date(2026, 11, 20),
+    "effective_date": date(2026, 12, 1),
+    "fields": ["address1", "mobile"],
+    "comment": "Please bring a proof of residence to the office.",
+}
 # Every mail by the name of what it tells: its template, and its data beside the common.
 MAILS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "activation-key": ("activation-key", {}),
@@ -479,6 +570,8 @@ MAILS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "account-disabled": ("account-state-changed", {"state": "disabled"}),
     "account-enabled": ("account-state-changed", {"state": "active"}),
     "account-reset-required": ("account-state-changed", {"state": "reset-required"}),
+    "change-request-approved": ("change-request-decided", {"status": "approved", **DECIDED}),
+    "change-request-denied": ("change-request-decided", {"status": "denied", **DECIDED}),
 }
 
 

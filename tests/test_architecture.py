@@ -59,8 +59,8 @@ def test_every_entry_point_is_a_docstring_and_one_call() -> None:
 
 def test_app_imports_the_faces_and_nothing_below_them() -> None:
     ours = {name for name in imports(ROOT / "app.py") if name.startswith("chalicelib")}
-    web = {"web", "web.account", "web.actions", "web.http", "web.recovery", "web.students"}
-    web |= {"web.attendance", "web.grades"}
+    web = {"web", "web.account", "web.actions", "web.attendance", "web.grades", "web.household"}
+    web |= {"web.http", "web.recovery", "web.students"}
     faces = {"admin", "settings", "workers", *web}
     assert ours - {"chalicelib"} == {f"chalicelib.{name}" for name in faces}
 
@@ -99,6 +99,7 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/not-me": "GETPOST",
         "/students/{id}/attendance": "GET",
         "/students/{id}/grades": "GET",
+        "/household": "GETPOST",
         "/account": "GET",
         "/account/password": "POST",
         "/account/email": "POST",

@@ -19,6 +19,7 @@ from chalicelib.storage import tables
 from chalicelib.storage.values import (
     AttendanceEvent,
     ChildName,
+    GuardianHome,
     GuardianRecord,
     Link,
     NewestGrade,
@@ -159,6 +160,13 @@ def student_profile(student_id: str) -> StudentProfile | None:
     return None
 
 
+def student_profiles(student_ids: Iterable[str]) -> list[StudentProfile]:
+    """Return students as the roster has them, read consistently; whoever is gone is left out."""
+    keys = [(STUDENT + student_id, PROFILE) for student_id in dict.fromkeys(student_ids)]
+    found = _Item.batch_get(keys, consistent_read=True) if keys else ()
+    return [_value(StudentProfile, _data(item)) for item in found]
+
+
 def student_summaries(student_ids: Sequence[str]) -> list[StudentSummary]:
     """Return what home shows of each child, in the order asked for, by one consistent batch.
 
@@ -277,6 +285,16 @@ def child_from(
 
 def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def profile_key(guardian_id: str) -> dict[str, dict[str, str]]:
+    """Return the key of a guardian's profile as the low-level API takes it."""
+    return {"pk": {"S": GUARDIAN + guardian_id}, "sk": {"S": PROFILE}}
+
+
+def guardian_home_from(raw: dict[str, dict[str, Any]]) -> GuardianHome:
+    """Return where a guardian lives from a profile as the low-level API gives it."""
+    return _value(GuardianHome, json.loads(raw["data"]["S"]))
 
 
 # --- items to values ----------------------------------------------------------

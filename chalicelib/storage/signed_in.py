@@ -14,8 +14,9 @@ import boto3
 from botocore.config import Config
 
 from chalicelib import crypto
-from chalicelib.storage import accounts, roster, sessions, tables
-from chalicelib.storage.values import Account, ChildName, Link, StudentSummary
+from chalicelib.storage import accounts, change_requests, roster, sessions, tables
+from chalicelib.storage.change_requests import Shown
+from chalicelib.storage.values import Account, ChildName, GuardianHome, Link, StudentSummary
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -51,6 +52,20 @@ class ChildRead:
     summary: StudentSummary | None
     names: tuple[ChildName, ...]
     more: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class HouseholdRead:
+    """What the household's page reads beside the guardian: account, own item, who else has one.
+
+    `open_requests` counts those of the whole household.
+    """
+
+    account: Account | None
+    all_ended_at: int
+    own: Shown
+    members: tuple[str, ...]
+    open_requests: int
 
 
 @functools.cache
@@ -106,6 +121,48 @@ def _read(
         next(map(sessions.ended_at_from, found.get(session_table, [])), 0),
         found.get(roster.table(), []),
     )
+
+
+def read_household(username_key: str, guardian_id: str, household: str) -> HouseholdRead:
+    """Read account, end of all sessions, and what is kept of guardian and household, in one call."""
+    account_table, session_table = accounts.account_table(), sessions.session_table()
+    found = _batch_get(
+        {
+            account_table: _consistent([accounts.account_key(username_key)]),
+            session_table: _consistent([sessions.all_sessions_key()]),
+            change_requests.table(): _consistent(
+                [change_requests.shown_key(guardian_id), change_requests.household_key(household)]
+            ),
+        }
+    )
+    kept = found.get(change_requests.table(), [])
+    members, open_requests = change_requests.members_from(kept)
+    nothing = change_requests.nothing_shown(guardian_id)
+    return HouseholdRead(
+        account=next(map(accounts.account_from, found.get(account_table, [])), None),
+        all_ended_at=next(map(sessions.ended_at_from, found.get(session_table, [])), 0),
+        own=next(iter(change_requests.all_shown_from(kept)), nothing),
+        members=tuple(members),
+        open_requests=open_requests,
+    )
+
+
+def read_members(guardian_ids: Sequence[str]) -> list[tuple[GuardianHome, Shown]]:
+    """Read where guardians live and what is shown of them, in one call; whoever is gone is left out."""
+    found = _batch_get(
+        {
+            roster.table(): _consistent([roster.profile_key(one) for one in guardian_ids]),
+            change_requests.table(): _consistent(
+                [change_requests.shown_key(one) for one in guardian_ids]
+            ),
+        }
+    )
+    homes = {
+        home.guardian_id: home
+        for home in map(roster.guardian_home_from, found.get(roster.table(), []))
+    }
+    shown = change_requests.all_shown_from(found.get(change_requests.table(), []))
+    return [(homes[one.guardian_id], one) for one in shown if one.guardian_id in homes]
 
 
 def _consistent(keys: list[dict[str, Any]]) -> dict[str, Any]:

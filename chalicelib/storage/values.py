@@ -74,6 +74,19 @@ class GuardianRecord:
 
 
 @dataclass(frozen=True)
+class GuardianHome:
+    """Where a guardian lives, to tell whether two share a household."""
+
+    guardian_id: str
+    household_id: str | None
+    address1: str | None
+    address2: str | None
+    city: str | None
+    state: str | None
+    post_code: str | None
+
+
+@dataclass(frozen=True)
 class StudentProfile:
     """A student as the roster has them."""
 

@@ -71,6 +71,9 @@ def good_events(guardian: factories.SomeGuardian) -> dict[str, dict[str, Any]]:
         "approve_import": {"name": "no-such"},
         "show_preferences": {},
         "set_preferences": {"key_lifetime_days": 7},
+        "list_change_requests": {"status": "pending"},
+        "decide_change_request": {"request_id": "x", "decision": "deny", "comment": "no"},
+        "export_changes": {"since": "2026-03-01"},
     }
 
 
@@ -91,6 +94,7 @@ def test_a_good_event_is_audited_before_and_after_and_a_repeat_harms_nothing(
     expected = {
         "approve_import": ("no-such-import", "no-such-import"),
         "delete_account": (None, "no-such-account"),
+        "decide_change_request": ("no-such-request", "no-such-request"),
     }
     codes = tuple(answer.get("error", {}).get("code") for answer in (first, again))
     assert codes == expected.get(name, (None, None))
@@ -135,6 +139,22 @@ BAD: dict[str, list[Any]] = {
         *({}, {"no_such": 1}, {"session_hours": 25}, {"session_hours": "many"}),
         *({"time_zone": "Mars/Olympus"}, {"session_hours": 1, "key_delivery": "fax"}),
         {"session_hours": [1]},
+    ],
+    "list_change_requests": [{"status": "open"}, {"status": 1}, {"status": ""}, {"since": "x"}],
+    "decide_change_request": [
+        *({}, {"request_id": "x", "decision": "deny"}, {"request_id": "x", "comment": "no"}),
+        *(
+            {"request_id": "x", "decision": "maybe", "comment": "no"},
+            {"request_id": "x", "decision": "deny", "comment": " "},
+        ),
+        *(
+            {"request_id": "x", "decision": "deny", "comment": LONG},
+            {"request_id": "x", "decision": "deny", "comment": "no", "status": "denied"},
+        ),
+    ],
+    "export_changes": [
+        *({"since": ""}, {"since": 1}, {"since": "yesterday"}, {"since": "2026-02-30"}),
+        *({"since": "2026-03-01T00:00:00"}, {"until": "2026-03-01"}),
     ],
 }
 NO_EVENTS: list[Any] = ["text", ["list"], 7, None, {"operator": 7}, {"operator": LONG}]

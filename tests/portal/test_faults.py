@@ -15,7 +15,9 @@ import pytest
 import time_machine
 
 from chalicelib import crypto, errors, settings
-from chalicelib.storage import accounts, activation_keys, aws, roster, tables
+from chalicelib.domain import change_requests as decisions
+from chalicelib.domain import repeats
+from chalicelib.storage import accounts, activation_keys, aws, change_requests, roster, tables
 from tests import aws_stage, factories
 from tests.conftest import SentMail, forget_caches
 from tests.fault_trap import SECRET, WAYS, Story, Trap, Visitors, World, conflict, refusal
@@ -93,8 +95,43 @@ def staying(new_visitor: Visitors) -> Story:
     return Story(factories.signed_in(new_visitor, parent()), "/session", {}, 204)
 
 
+def one_household() -> bool:
+    """Whether requests, their count and what pages show of them say the same."""
+    pending = {one.request_id for one in change_requests.every("pending")}
+    rows = aws_stage.client("dynamodb").scan(TableName=settings.name("requests"))["Items"]
+    counted = sum(int(row["open"]["N"]) for row in rows if "open" in row)
+    owners = {row["guardian_id"]["S"] for row in rows if "guardian_id" in row}
+    shown = {
+        one.request_id
+        for owner in owners
+        for one in change_requests.shown(owner).requests
+        if one.status == "pending"
+    }
+    return shown == pending and counted == len(pending)
+
+
+def confirming(new_visitor: Visitors) -> Story:
+    visitor = factories.signed_in(new_visitor, parent())
+    return Story(visitor, "/household", {"action": "confirm"}, 200, whole=one_household)
+
+
+def changing(new_visitor: Visitors) -> Story:
+    visitor = factories.signed_in(new_visitor, parent())
+    fields = {
+        "action": "change",
+        "phone": "404-555-0177",
+        "effective_date": "2026-03-10",
+        "comment": "a new line",
+    }
+    return Story(visitor, "/household", fields, 200, whole=one_household)
+
+
 STORIES: Mapping[str, Callable[[Visitors], Story]] = {
-    tell.__name__: tell for tell in (asking, activating, creating, signing_in, signing_out, staying)
+    tell.__name__: tell
+    for tell in (
+        *(asking, activating, creating, signing_in, signing_out, staying),
+        *(confirming, changing),
+    )
 }
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "reference"}
 
@@ -183,7 +220,48 @@ def test_a_page_says_that_something_is_wrong_when_nothing_can_be_read(
     assert "Ana" not in answer.text
 
 
+@pytest.mark.parametrize("fault", ["denied", "timed out"])
+def test_a_request_that_broke_off_anywhere_and_is_posted_again_is_one(
+    new_visitor: Visitors, trap: Trap, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(repeats, "_WAIT_SECONDS", 0.0)
+    told = changing(new_visitor)
+    tried, happened = 0, True
+    while happened:
+        trap.arm(tried, fault)
+        told.post(form_id=f"{tried}")
+        happened = len(trap.made) > tried
+        trap.arm(None)
+        assert told.post(form_id=f"{tried}").status == 200
+        (one,) = change_requests.every("pending")
+        assert one_household()
+        decisions.decide(one.request_id, "deny", "no", now=factories.NOW)
+        tried += 1
+    assert tried > 2
+
+
 # --- the console ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["denied", "timed out"])
+def test_a_decision_that_broke_off_anywhere_is_made_and_mailed_once(
+    invoke: Callable[[str, Any], Any], trap: Trap, mailbox: Mailbox, fault: str
+) -> None:
+    who = factories.account(factories.family())
+    mailbox()
+    for place in range(20):
+        event = ACTS["decide_change_request"](who, who.guardian)
+        trap.arm(place, fault)
+        told_truly(invoke, "decide_change_request", event, trap)
+        happened = len(trap.made) > place
+        trap.arm(None)
+        assert invoke("decide_change_request", event)["status"] == "approved"
+        assert one_household()
+        assert [mail.recipient for mail in mailbox()] == [who.guardian.email], place
+        if not happened:
+            break
+    assert 4 < place < 19
+
 
 ACTS: Mapping[str, Callable[[factories.SomeAccount, factories.SomeGuardian], dict[str, Any]]] = {
     "find_guardian": lambda who, _: {"username": who.username},
@@ -194,6 +272,13 @@ ACTS: Mapping[str, Callable[[factories.SomeAccount, factories.SomeGuardian], dic
     "delete_account": lambda who, _: {"username": who.username},
     "end_sessions": lambda who, _: {"username": who.username},
     "set_preferences": lambda *_: {"session_hours": 7, "notice_en": "Mail is slow today."},
+    "list_change_requests": lambda *_: {"status": "pending"},
+    "decide_change_request": lambda who, _: {
+        "request_id": factories.change_request(who.guardian),
+        "decision": "approve",
+        "comment": "yes",
+    },
+    "export_changes": lambda *_: {"since": "2026-03-01"},
 }
 
 

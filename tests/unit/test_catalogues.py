@@ -54,6 +54,8 @@ FIELDS = [
     "verify_password",
     "current_password",
     "email",
+    *("address1", "address2", "city", "state", "post_code", "phone", "mobile"),
+    *("effective_date", "comment", "action"),
 ]
 PROBLEM_CODES = sorted(
     {
@@ -89,6 +91,8 @@ def families() -> Iterator[str]:
     yield from (f"account.mail.{state}" for state in ("bounced", "complained"))
     for state in ("disabled", "active", "reset-required"):
         yield f"mail.account-state-changed.{state}"
+    yield from (f"household.note.{note}" for note in ("confirmed", "requested"))
+    yield from (f"household.status.{state}" for state in ("pending", "approved", "denied"))
     for status in ("present", "absent", "tardy", "earlyDeparture", "partial"):
         yield f"attendance.status.{status}"
         yield f"attendance.mark.{status}"

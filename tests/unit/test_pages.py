@@ -121,11 +121,16 @@ def test_a_refused_form_says_so_first_and_leads_to_each_field(name, language):
         said = texts.field_error(language, field, code, parameters)
         assert f'<a href="#{part}{field}">{said}</a>' in summary
         assert html.count(said) == 2
+    fields = page.all("input", "textarea")
     at_fault = {part + field for field, _, _ in state.wrong}
+    if "action" in at_fault:
+        # The form as a whole: the summary leads to the words at its head.
+        assert "action" in {a.get("id") for a in page.all("div")}
+        at_fault.remove("action")
     if state.wrong:
-        assert {a["id"] for a in page.all("input") if "aria-invalid" in a} == at_fault
+        assert {a["id"] for a in fields if "aria-invalid" in a} == at_fault
     for field in at_fault:
-        marked = next(a for a in page.all("input") if a.get("id") == field)
+        marked = next(a for a in fields if a.get("id") == field)
         assert marked["aria-invalid"] == "true"
         assert f"{field}-error" in marked["aria-describedby"].split()
 
@@ -489,6 +494,8 @@ MAIL_LINKS = {
     "account-disabled": {NOT_ME},
     "account-enabled": {SIGN_IN, NOT_ME},
     "account-reset-required": {FORGOT_PASSWORD, NOT_ME},
+    "change-request-approved": {f"{gallery.MAIL_DATA['portal_url']}household"},
+    "change-request-denied": {f"{gallery.MAIL_DATA['portal_url']}household"},
 }
 
 
