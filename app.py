@@ -5,10 +5,10 @@ Handlers say where a request comes in and which action answers it, nothing else.
 
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Cron, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, http, recovery
+from chalicelib.web import account, actions, http, preferences, recovery
 
 app = Chalice(app_name="parent-portal")
 
@@ -126,6 +126,12 @@ def account_sessions_end() -> Response:
     return http.answer(app.current_request, account.account_sessions_end)
 
 
+@app.route("/preferences", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def own_preferences() -> Response:
+    """The guardian's language, notifications and quiet hours."""
+    return http.answer(app.current_request, preferences.preferences)
+
+
 # --- beside the journey -------------------------------------------------------
 
 
@@ -190,6 +196,12 @@ def record_mail_event(event: dict[str, Any], context: object) -> None:
 def reset_lockouts(event: CloudWatchEvent) -> None:
     """Unlock accounts and counters whose time has come."""
     workers.reset_lockouts(event)
+
+
+@app.schedule(Cron(0, "*", "*", "*", "?", "*"))
+def send_digests(event: CloudWatchEvent) -> None:
+    """Mail what guardians chose, at 17:00 district time (on the full hour, every hour)."""
+    workers.send_digests(event)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS))

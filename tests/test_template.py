@@ -23,7 +23,7 @@ STAGE = "prod"
 
 FUNCTIONS = {
     *("api_handler", "send_mail", "import_roster", "continue_import", "check_imports"),
-    *("reset_lockouts", "record_mail_event"),
+    *("reset_lockouts", "record_mail_event", "send_digests"),
     *("find_guardian", "issue_activation_key", "revoke_activation_key"),
     *("unlock_account", "send_password_reset", "require_password_reset", "clear_mail_state"),
     *("disable_account", "enable_account", "delete_account", "end_sessions"),
@@ -37,7 +37,7 @@ TABLES = {
 DYING = {"activation-keys", "recovery-counters", "sessions"}
 NEEDS_NO_SECRET = {
     *("import_roster", "check_imports", "approve_import", "show_preferences", "set_preferences"),
-    *("reset_lockouts", "send_password_reset", "require_password_reset"),
+    *("reset_lockouts", "send_password_reset", "require_password_reset", "send_digests"),
 }
 # Of these AWS lets a policy name no resource (Service Authorization Reference).
 NO_RESOURCE = {"ses:DeleteSuppressedDestination"}
@@ -325,6 +325,7 @@ def test_functions_are_called_by_their_own_api_rule_and_schedule_only(in_aws):
         "<ImportRoster>": {"events.amazonaws.com"},
         "<CheckImports>": {"events.amazonaws.com"},
         "<ResetLockouts>": {"events.amazonaws.com"},
+        "<SendDigests>": {"events.amazonaws.com"},
         "<RecordMailEvent>": {"sns.amazonaws.com"},
     }
 

@@ -51,7 +51,7 @@ def home(token: str | None, *, now: datetime) -> Home:
         account=account,
         session=session,
         children=tuple(_today(child, today) for child in children),
-        language=guardian.language if guardian else None,
+        language=account.choices.language or (guardian.language if guardian else None),
     )
 
 

@@ -250,8 +250,7 @@ def _arrival(call: Call) -> dict[str, object]:
 
 
 def _language(seen: family.Home) -> str | None:
-    base = (seen.language or "").partition("-")[0].lower()
-    return base if base in texts.LANGUAGES else None
+    return texts.known_language(seen.language)
 
 
 def _student(child: StudentSummary) -> dict[str, object]:

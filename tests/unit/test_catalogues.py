@@ -35,6 +35,7 @@ ERROR_CODES = [
     "wrong",
     "unknown",
     "out-of-bounds",
+    "always-on",
 ]
 FIELDS = [
     "student_number",
@@ -45,6 +46,8 @@ FIELDS = [
     "verify_password",
     "current_password",
     "email",
+    "quiet_from",
+    "quiet_to",
 ]
 PROBLEM_CODES = sorted(
     {
@@ -78,6 +81,10 @@ def families() -> Iterator[str]:
     notes = ("password-changed", "email-sent", "sessions-ended")
     yield from (f"account.note.{note}" for note in notes)
     yield from (f"account.mail.{state}" for state in ("bounced", "complained"))
+    for kind in ("attendance", "grades", "behavior", "messages", "emergency"):
+        yield f"preferences.kind.{kind}"
+    yield from (f"preferences.channel.{channel}" for channel in ("mail", "text", "voice"))
+    yield from (f"preferences.{name}" for name in ("quiet_from", "quiet_to"))
     for state in ("disabled", "active", "reset-required"):
         yield f"mail.account-state-changed.{state}"
     for status in ("present", "absent", "tardy", "earlyDeparture", "partial"):
