@@ -310,8 +310,8 @@ STATES: Mapping[str, State] = {
     "preferences-saved": State("preferences", {**PREFERENCES, "done": True}, signed_in=True),
     "preferences-wrong": State(
         "preferences",
-        {**PREFERENCES, "values": {"language": "en", "quiet_from": "25:00", "quiet_to": "6"}},
-        wrong=(("quiet_from", "format", {}), ("quiet_to", "format", {})),
+        {**PREFERENCES, "values": {"language": "en", "quiet_from": "21:00"}},
+        wrong=(("quiet_to", "required", {}),),
         signed_in=True,
     ),
     "home-no-email": State(

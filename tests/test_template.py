@@ -623,3 +623,30 @@ def test_nothing_of_the_local_stack_is_deployed(made):
     text = json.dumps(made.template)
     for word in ("CLOCK_FILE", "portal.localhost", "district.example"):
         assert word not in text
+
+
+# --- digests ------------------------------------------------------------------------------
+
+
+def test_digests_are_queued_on_every_full_hour_without_reading_all_accounts(template, in_aws):
+    rules = [plain(one["Properties"]) for one in of_type(in_aws, "AWS::Events::Rule").values()]
+    (rule,) = (r for r in rules if r["Targets"][0]["Arn"] == "<SendDigests.Arn>")
+    # On the hour: a rate begins at the minute of the deployment, which may be anybody's quiet hour.
+    assert rule["ScheduleExpression"] == "cron(0 * * * ? *)"
+    may = {
+        (action, resource)
+        for one in statements(template, "send_digests")
+        for action in one["Action"]
+        for resource in one["Resource"]
+        if action.startswith(("dynamodb:", "ses:"))
+    }
+    assert may == {
+        ("dynamodb:Query", "<AccountsTable.Arn>/index/by-digest"),
+        ("dynamodb:GetItem", "<RecoveryCountersTable.Arn>"),
+        ("dynamodb:PutItem", "<RecoveryCountersTable.Arn>"),
+        ("dynamodb:Scan", "<PreferencesTable.Arn>"),
+    }
+    indexes = template["Resources"]["AccountsTable"]["Properties"]["GlobalSecondaryIndexes"]
+    (index,) = (one for one in indexes if one["IndexName"] == "by-digest")
+    assert index["KeySchema"][0] == {"AttributeName": "digest_hour", "KeyType": "HASH"}
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
