@@ -148,7 +148,7 @@ def _refused(account: Account, local: time) -> str | None:
         return "not-wanted"
     if notifications.is_quiet(account.choices, local):
         return "quiet-hours"
-    if not account.email or mail.address_state(account.email) is not None:
+    if not account.email:
         return "no-address"
     return None
 
@@ -172,6 +172,7 @@ def _tell(send: mail.Send, account: Account, today: date, *, now: datetime) -> N
             data={"name": guardian.given_name, "children": [asdict(one) for one in news]},
         )
         if not sent:
+            # Mails to the address come back, or it is none.
             return
     marks = {one.student_id: _marks(one, told.get(one.student_id, ())) for one in children}
     if marks != told:
