@@ -5,10 +5,19 @@ Handlers say where a request comes in and which action answers it, nothing else.
 
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Cron, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, attendance, grades, household, http, recovery
+from chalicelib.web import (
+    account,
+    actions,
+    attendance,
+    grades,
+    household,
+    http,
+    preferences,
+    recovery,
+)
 from chalicelib.web import students as student_pages
 
 app = Chalice(app_name="parent-portal")
@@ -157,6 +166,12 @@ def account_sessions_end() -> Response:
     return http.answer(app.current_request, account.account_sessions_end)
 
 
+@app.route("/preferences", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def own_preferences() -> Response:
+    """The guardian's language, notifications and quiet hours."""
+    return http.answer(app.current_request, preferences.preferences)
+
+
 # --- beside the journey -------------------------------------------------------
 
 
@@ -221,6 +236,12 @@ def record_mail_event(event: dict[str, Any], context: object) -> None:
 def reset_lockouts(event: CloudWatchEvent) -> None:
     """Unlock accounts and counters whose time has come."""
     workers.reset_lockouts(event)
+
+
+@app.schedule(Cron(0, "*", "*", "*", "?", "*"))
+def send_digests(event: CloudWatchEvent) -> None:
+    """Mail what guardians chose, at 17:00 district time (on the full hour, every hour)."""
+    workers.send_digests(event)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS))

@@ -61,6 +61,10 @@ NOT_ME_LINK_DAYS = 10
 MAIL_RETRY_SECONDS = (10, 30, 120, 360, 900, 3600)
 # A form posted again within this time gets the first one's answer (contract section 2).
 REPEAT_SECONDS = 600
+# When digests are mailed, in the district's time (contract section 5), and how many a second are taken
+# up: below SES's first sending limit (14), so that a reset link never waits behind them.
+DIGEST_HOUR = 17
+DIGESTS_PER_SECOND = 10
 # An account's open sessions; the oldest ends when one more begins (ASVS 7.1.2).
 SESSIONS_PER_ACCOUNT = 20
 # A household's requests that wait for a decision: somebody reads each by hand, and one can hold every

@@ -39,6 +39,12 @@ def language_names() -> Mapping[str, str]:
     return {code: say(code, "language.name") for code in LANGUAGES}
 
 
+def known_language(tag: str | None) -> str | None:
+    """Return the one of `LANGUAGES` that a tag such as `es-MX` means, or None."""
+    base = (tag or "").partition("-")[0].lower()
+    return base if base in LANGUAGES else None
+
+
 def direction(language: str) -> str:
     """Return the direction a language is written in, `ltr` or `rtl`."""
     return say(language, "language.direction")
@@ -469,6 +475,9 @@ def _mail_part(
         words = {
             "m": blocks,
             "t": functools.partial(_say_markup if html else say, language),
+            "known": _catalogue(_FALLBACK).__contains__,
+            "number": number,
+            "short_day": functools.partial(short_day, language),
             "day": functools.partial(day, language),
             "moment": functools.partial(moment, language),
         }

@@ -12,7 +12,7 @@ from typing import Any
 from chalice.app import CloudWatchEvent, SQSEvent
 
 from chalicelib import clock, logs, settings
-from chalicelib.domain import activation, change_requests, mail, recovery, roster_import
+from chalicelib.domain import activation, change_requests, digests, mail, recovery, roster_import
 
 # --- mail ---------------------------------------------------------------------
 
@@ -55,6 +55,8 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], datetime], None]] = {
         m["username_key"], m["account_id"], m["queued_at"], now=now
     ),
     "address-changed": lambda m, now: mail.mail_address_changed(m, now=now),
+    "digest": lambda m, now: digests.mail_digest(m, now=now),
+    "digests": lambda m, now: digests.go_on(m, now=now),
     "change-request-decided": lambda m, now: change_requests.mail_decision(m, now=now),
 }
 
@@ -91,6 +93,12 @@ def reset_lockouts(event: CloudWatchEvent) -> None:
     recovery.reset_lockouts(
         now=clock.now(), seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
     )
+
+
+def send_digests(event: CloudWatchEvent) -> None:
+    """Queue the digests whose hour has come."""
+    logs.begin(_request_id(event))
+    digests.queue_due(now=clock.now())
 
 
 # --- the roster ---------------------------------------------------------------

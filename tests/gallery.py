@@ -269,6 +269,22 @@ REQUESTS = [
     },
 ]
 ALONE = {**ACCOUNT, "sessions": ACCOUNT["sessions"][:1]}  # type: ignore[index]
+PREFERENCES: Mapping[str, object] = {
+    "values": {
+        "language": "es",
+        "quiet_from": "21:30",
+        "quiet_to": "06:00",
+        "attendance.mail": "true",
+        "grades.mail": "true",
+        "messages.text": "true",
+    },
+    "kinds": ("attendance", "grades", "behavior", "messages", "emergency"),
+    "channels": ("mail", "text", "voice"),
+    "always_on": ("emergency",),
+    "digest_time": "17:00",
+    "email": "dolores.delgado@example.com",
+    "done": False,
+}
 STATES: Mapping[str, State] = {
     "sign-in": State("sign-in", {"next": None, "note": None}),
     "sign-in-created": State("sign-in", {"next": None, "note": "account-created"}),
@@ -430,6 +446,17 @@ STATES: Mapping[str, State] = {
     "household-unchanged": State(
         "household", HOUSEHOLD, wrong=(("action", "required", {}),), signed_in=True
     ),
+    "preferences": State("preferences", PREFERENCES, signed_in=True),
+    "preferences-new": State(
+        "preferences", {**PREFERENCES, "values": {}, "email": None}, signed_in=True
+    ),
+    "preferences-saved": State("preferences", {**PREFERENCES, "done": True}, signed_in=True),
+    "preferences-wrong": State(
+        "preferences",
+        {**PREFERENCES, "values": {"language": "en", "quiet_from": "21:00"}},
+        wrong=(("quiet_to", "required", {}),),
+        signed_in=True,
+    ),
     "home-no-email": State(
         "home",
         {"students": STUDENTS[1:], "today": TODAY, "email": None, "mail_state": None},
@@ -546,6 +573,32 @@ DECIDED: Mapping[str, object] = {
     "fields": ["address1", "mobile"],
     "comment": "Please bring a proof of residence to the office.",
 }
+NEWS = [
+    {
+        "given_name": "Amara",
+        "attendance": [
+            {**event, "class_title": event["class"]}
+            for event in TODAY[0]["attendance"]  # type: ignore[attr-defined]
+        ],
+        "grades": [
+            {**one, "class_title": one["class"]}
+            for one in TODAY[0]["newest_grades"]  # type: ignore[attr-defined]
+        ],
+    },
+    {
+        "given_name": "Mateo",
+        "attendance": [
+            {
+                "date": "2026-11-23",
+                "status": "absent",
+                "excuse": "unknown",
+                "class_title": None,
+                "period": None,
+            }
+        ],
+        "grades": [],
+    },
+]
 # Every mail by the name of what it tells: its template, and its data beside the common.
 MAILS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "activation-key": ("activation-key", {}),
@@ -567,6 +620,7 @@ MAILS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "locked-out-one": ("locked-out", {"until": LOCKED_UNTIL, "name": "", "not_me": None}),
     "new-device": ("new-device", {"device": "Firefox, Windows", "time": NOW}),
     "new-device-unknown": ("new-device", {"device": None, "time": NOW}),
+    "digest": ("digest", {"children": NEWS}),
     "account-disabled": ("account-state-changed", {"state": "disabled"}),
     "account-enabled": ("account-state-changed", {"state": "active"}),
     "account-reset-required": ("account-state-changed", {"state": "reset-required"}),

@@ -23,7 +23,7 @@ STAGE = "prod"
 
 FUNCTIONS = {
     *("api_handler", "send_mail", "import_roster", "continue_import", "check_imports"),
-    *("reset_lockouts", "record_mail_event"),
+    *("reset_lockouts", "record_mail_event", "send_digests"),
     *("find_guardian", "issue_activation_key", "revoke_activation_key"),
     *("unlock_account", "send_password_reset", "require_password_reset", "clear_mail_state"),
     *("disable_account", "enable_account", "delete_account", "end_sessions"),
@@ -38,7 +38,7 @@ TABLES = {
 DYING = {"activation-keys", "recovery-counters", "sessions", "requests"}
 NEEDS_NO_SECRET = {
     *("import_roster", "check_imports", "approve_import", "show_preferences", "set_preferences"),
-    *("reset_lockouts", "send_password_reset", "require_password_reset"),
+    *("reset_lockouts", "send_password_reset", "require_password_reset", "send_digests"),
     *("list_change_requests", "decide_change_request", "export_changes"),
 }
 # Of these AWS lets a policy name no resource (Service Authorization Reference).
@@ -328,6 +328,7 @@ def test_functions_are_called_by_their_own_api_rule_and_schedule_only(in_aws):
         "<ImportRoster>": {"events.amazonaws.com"},
         "<CheckImports>": {"events.amazonaws.com"},
         "<ResetLockouts>": {"events.amazonaws.com"},
+        "<SendDigests>": {"events.amazonaws.com"},
         "<RecordMailEvent>": {"sns.amazonaws.com"},
     }
 
@@ -625,3 +626,30 @@ def test_nothing_of_the_local_stack_is_deployed(made):
     text = json.dumps(made.template)
     for word in ("CLOCK_FILE", "portal.localhost", "district.example"):
         assert word not in text
+
+
+# --- digests ------------------------------------------------------------------------------
+
+
+def test_digests_are_queued_on_every_full_hour_without_reading_all_accounts(template, in_aws):
+    rules = [plain(one["Properties"]) for one in of_type(in_aws, "AWS::Events::Rule").values()]
+    (rule,) = (r for r in rules if r["Targets"][0]["Arn"] == "<SendDigests.Arn>")
+    # On the hour: a rate begins at the minute of the deployment, which may be anybody's quiet hour.
+    assert rule["ScheduleExpression"] == "cron(0 * * * ? *)"
+    may = {
+        (action, resource)
+        for one in statements(template, "send_digests")
+        for action in one["Action"]
+        for resource in one["Resource"]
+        if action.startswith(("dynamodb:", "ses:"))
+    }
+    assert may == {
+        ("dynamodb:Query", "<AccountsTable.Arn>/index/by-digest"),
+        ("dynamodb:GetItem", "<RecoveryCountersTable.Arn>"),
+        ("dynamodb:PutItem", "<RecoveryCountersTable.Arn>"),
+        ("dynamodb:Scan", "<PreferencesTable.Arn>"),
+    }
+    indexes = template["Resources"]["AccountsTable"]["Properties"]["GlobalSecondaryIndexes"]
+    (index,) = (one for one in indexes if one["IndexName"] == "by-digest")
+    assert index["KeySchema"][0] == {"AttributeName": "digest_hour", "KeyType": "HASH"}
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}

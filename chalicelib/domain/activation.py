@@ -135,7 +135,7 @@ def _mail_account_exists(message_id: str, guardian: GuardianRecord, *, now: date
         send(
             account.email,
             "account-exists",
-            languages=mail.languages_of(guardian),
+            languages=mail.languages_of(guardian, account),
             data={"name": guardian.given_name, "username": account.username},
         )
 

@@ -82,7 +82,7 @@ def home(token: str | None, *, now: datetime) -> Home:
         account=account,
         session=session,
         children=tuple(_today(child, today) for child in children),
-        language=guardian.language if guardian else None,
+        language=account.choices.language or (guardian.language if guardian else None),
     )
 
 
@@ -107,7 +107,9 @@ def child(token: str | None, student_id: str, *, now: datetime, more: Sequence[s
     # Access that was given a moment ago may be there before its name in the list.
     names[own.student_id] = ChildName(own.student_id, own.given_name, own.family_name)
     siblings = sorted(names.values(), key=lambda one: (one.given_name, one.student_id))
-    return Child(account, session, page.language, own, tuple(siblings), page.more)
+    return Child(
+        account, session, account.choices.language or page.language, own, tuple(siblings), page.more
+    )
 
 
 def today(summary: StudentSummary, *, now: datetime) -> ChildToday:

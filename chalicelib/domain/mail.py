@@ -82,10 +82,13 @@ def first_time(mark: str, *, now: datetime) -> bool:
     return counters.claim(f"step#{mark}", seconds=_NOTED_SECONDS, now=now)
 
 
-def languages_of(guardian: GuardianRecord) -> Sequence[str]:
-    """Return the guardian's language, or every one where the roster doesn't know theirs."""
-    known = (guardian.language or "").partition("-")[0].lower()
-    return (known,) if known in texts.LANGUAGES else texts.LANGUAGES
+def languages_of(guardian: GuardianRecord | None, account: Account | None = None) -> Sequence[str]:
+    """Return the language a guardian chose, else the roster's; every one where nobody knows it."""
+    chosen = account.choices.language if account else None
+    known = texts.known_language(chosen) or texts.known_language(
+        guardian.language if guardian else None
+    )
+    return (known,) if known else texts.LANGUAGES
 
 
 def _send(
@@ -191,10 +194,10 @@ def mail_notice(message: Mapping[str, Any], *, now: datetime) -> None:
         Busy: what the mail tells of isn't written yet; after a minute it never will be.
     """
     account = _proven(message, now)
-    guardian = account and roster.guardian_partition(account.guardian_id)
     recipient = message["to"]
     if account is None or not recipient:
         return
+    guardian = roster.guardian_partition(account.guardian_id)
     with once(f"notice#{message['id']}", now=now) as send:
         if send is not None:
             data = dict(message["data"])
@@ -207,7 +210,7 @@ def mail_notice(message: Mapping[str, Any], *, now: datetime) -> None:
             send(
                 recipient,
                 message["notice"],
-                languages=languages_of(guardian) if guardian else texts.LANGUAGES,
+                languages=languages_of(guardian, account),
                 data={
                     "name": guardian.given_name if guardian else "",
                     "username": account.username,
@@ -307,8 +310,10 @@ def new_link(
 
 def _in_one_line(value: object) -> object:
     """Return a name without what could begin a line or turn the words around it (security row S51)."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_in_one_line(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _in_one_line(one) for key, one in value.items()}
     if not isinstance(value, str):
         return value
     kept = "".join(" " if unicodedata.category(c) in _LINE_MAKERS else c for c in value)
@@ -352,7 +357,7 @@ def mail_account_created(
             send(
                 account.email,
                 "account-created",
-                languages=languages_of(guardian),
+                languages=languages_of(guardian, account),
                 data={
                     "name": guardian.given_name,
                     "username": account.username,
@@ -376,7 +381,8 @@ def mail_address_changed(message: Mapping[str, Any], *, now: datetime) -> None:
         _refuse_early(message, now)
         return
     guardian = roster.guardian_partition(message["guardian_id"])
-    languages = texts.LANGUAGES if guardian is None else languages_of(guardian)
+    account = accounts.read_account(guardian.account) if guardian and guardian.account else None
+    languages = languages_of(guardian, account)
     with once(message["id"], now=now) as send:
         if send is not None:
             send(message["old_address"], "address-changed", languages=languages, data={})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib import crypto, errors, logs, policy, texts
+from chalicelib import crypto, errors, logs, policy
 from chalicelib.domain import addresses, credentials, limits, mail
 from chalicelib.errors import FieldError
 from chalicelib.storage import (
@@ -124,9 +124,8 @@ def _accounts_at(address: str) -> list[Account]:
 
 
 def _languages(found: list[Account]) -> Sequence[str]:
-    guardians = (roster.guardian_partition(one.guardian_id) for one in found)
-    spoken = {tuple(mail.languages_of(one)) for one in guardians if one is not None}
-    return sorted({language for languages in spoken for language in languages}) or texts.LANGUAGES
+    spoken = (mail.languages_of(roster.guardian_partition(one.guardian_id), one) for one in found)
+    return sorted({language for languages in spoken for language in languages})
 
 
 # --- lockouts ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 With them the guardian's `access` item of the table `roster`, which carries `key_generation` (a key of
 an older generation is dead) and the guardian's account. What is done to them is in `activation_keys`,
-`accounts`, `account_changes` and `sessions`; nothing else imports this file.
+`accounts`, `account_changes`, `notifications` and `sessions`; nothing else imports this file.
 """
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
@@ -11,7 +11,7 @@ from pynamodb.models import Model
 
 from chalicelib import settings
 from chalicelib.storage import tables
-from chalicelib.storage.values import Account, ActivationKey, Session
+from chalicelib.storage.values import Account, ActivationKey, Choices, Session
 
 # TTL only tidies, some time after the item stopped to matter.
 KEEP_SECONDS = 2 * 86400
@@ -68,6 +68,17 @@ class _AccountsByLock(GlobalSecondaryIndex["AccountItem"]):  # type: ignore[no-u
     lock_bucket = UnicodeAttribute(hash_key=True)
 
 
+class _AccountsByDigest(GlobalSecondaryIndex["AccountItem"]):  # type: ignore[no-untyped-call]
+    """Only accounts that want a digest, by the hour of theirs."""
+
+    class Meta:
+        index_name = "by-digest"
+        projection = KeysOnlyProjection()
+
+    digest_hour = UnicodeAttribute(hash_key=True)
+    username_key = UnicodeAttribute(range_key=True)
+
+
 class AccountItem(Model):
     """An account, under its folded username."""
 
@@ -99,8 +110,16 @@ class AccountItem(Model):
     # What became of mails to the address, where the guardian sees it.
     mail_state = UnicodeAttribute(null=True)
     lock_bucket = UnicodeAttribute(null=True)
+    # What the guardian chose on `/preferences`; `notifications` are those switched on, by commas.
+    language = UnicodeAttribute(null=True)
+    quiet_from = UnicodeAttribute(null=True)
+    quiet_to = UnicodeAttribute(null=True)
+    notifications = UnicodeAttribute(null=True)
+    # The hour of the guardian's digest (`17`); stands only where they want one.
+    digest_hour = UnicodeAttribute(null=True)
     by_address = _AccountsByAddress()
     by_lock = _AccountsByLock()
+    by_digest = _AccountsByDigest()
 
 
 class _SessionsByAccount(GlobalSecondaryIndex["SessionItem"]):  # type: ignore[no-untyped-call]
@@ -186,6 +205,12 @@ def account_from_item(item: AccountItem) -> Account:
         pending_link=item.pending_link,
         not_me_after=_integer(item.not_me_after),
         mail_state=item.mail_state,
+        choices=Choices(
+            language=item.language,
+            quiet_from=item.quiet_from,
+            quiet_to=item.quiet_to,
+            on=frozenset((item.notifications or "").split(",")) - {""},
+        ),
     )
 
 

@@ -7,7 +7,7 @@ functions' own, retries few and with jitter (botocore's standard mode).
 import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import boto3
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 # A rotated secret is in use within this time.
 KEYRING_SECONDS = 60
@@ -86,6 +87,24 @@ def queue_mail(message: Mapping[str, object], *, delay: int = 0) -> None:
         Unavailable: SQS doesn't take it.
     """
     _send(settings.mail_queue_url(), message, delay)
+
+
+def queue_mails(messages: Sequence[Mapping[str, object]], *, delays: Sequence[int]) -> None:
+    """Put up to ten mails on the queue by one call, each with its delay in seconds.
+
+    Raises:
+        Unavailable: SQS doesn't take them all; those it took are sent.
+    """
+    entries: list[SendMessageBatchRequestEntryTypeDef] = [
+        {"Id": str(place), "MessageBody": json.dumps(message), "DelaySeconds": delay}
+        for place, (message, delay) in enumerate(zip(messages, delays, strict=True))
+    ]
+    try:
+        answer = _sqs().send_message_batch(QueueUrl=settings.mail_queue_url(), Entries=entries)
+    except (BotoCoreError, ClientError) as error:
+        raise errors.Unavailable from error
+    if answer.get("Failed"):
+        raise errors.Unavailable
 
 
 def put_off_mail(receipt: str, *, seconds: int) -> None:

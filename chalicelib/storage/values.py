@@ -199,6 +199,22 @@ class ActivationKey:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What a guardian chose on `/preferences`; None where they chose nothing.
+
+    Attributes:
+        language: of pages and mails; over the roster's.
+        quiet_from: `HH:MM` in the district's zone, as `quiet_to`; both or none.
+        on: the notifications that are switched on, each as `<kind>.<channel>`.
+    """
+
+    language: str | None = None
+    quiet_from: str | None = None
+    quiet_to: str | None = None
+    on: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Account:
     """An account as stored; times in epoch seconds."""
 
@@ -221,6 +237,7 @@ class Account:
     pending_link: str | None
     not_me_after: int | None
     mail_state: str | None
+    choices: Choices
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,13 @@ def account(call: Call) -> Answer:
     """Username, address on record and open sessions."""
     session, own = accounts.current(call.cookie("session"), now=call.now)
     body = _body(session, own, call)
-    return Answer(body, page="account", data=_shown(body, session, own, call), signed_in=True)
+    return Answer(
+        body,
+        page="account",
+        data=_shown(body, session, own, call),
+        signed_in=True,
+        language=own.choices.language,
+    )
 
 
 def _body(session: Session, own: Account, call: Call) -> dict[str, object]:

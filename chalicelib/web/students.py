@@ -103,8 +103,7 @@ def switcher(
 
 def language_of(roster: str | None) -> str | None:
     """Return a guardian's language where it is one of ours: `es` for the roster's `es-MX`."""
-    base = (roster or "").partition("-")[0].lower()
-    return base if base in texts.LANGUAGES else None
+    return texts.known_language(roster)
 
 
 # --- the contract's shapes ----------------------------------------------------

@@ -44,6 +44,7 @@ ERROR_CODES = [
     "wrong",
     "unknown",
     "out-of-bounds",
+    "always-on",
 ]
 FIELDS = [
     "student_number",
@@ -56,6 +57,8 @@ FIELDS = [
     "email",
     *("address1", "address2", "city", "state", "post_code", "phone", "mobile"),
     *("effective_date", "comment", "action"),
+    "quiet_from",
+    "quiet_to",
 ]
 PROBLEM_CODES = sorted(
     {
@@ -89,6 +92,10 @@ def families() -> Iterator[str]:
     notes = ("password-changed", "email-sent", "sessions-ended")
     yield from (f"account.note.{note}" for note in notes)
     yield from (f"account.mail.{state}" for state in ("bounced", "complained"))
+    for kind in ("attendance", "grades", "behavior", "messages", "emergency"):
+        yield f"preferences.kind.{kind}"
+    yield from (f"preferences.channel.{channel}" for channel in ("mail", "text", "voice"))
+    yield from (f"preferences.{name}" for name in ("quiet_from", "quiet_to"))
     for state in ("disabled", "active", "reset-required"):
         yield f"mail.account-state-changed.{state}"
     yield from (f"household.note.{note}" for note in ("confirmed", "requested"))

@@ -208,6 +208,7 @@ def test_hostile_text_shows_as_text(name, language):
 
     state = STATES[name]
     words = ("note", "code", "support_url", "path", "mail_state", "lockout_scope")
+    words += ("kinds", "channels", "always_on")
     codes = {k: v for k, v in state.data.items() if k in words}
     data = {**{k: poisoned(v) for k, v in state.data.items()}, **codes}
     data |= {"district_name": HOSTILE, "notice": HOSTILE, "form_id": HOSTILE}
@@ -490,6 +491,7 @@ MAIL_LINKS = {
     "locked-out-recovery": {NOT_ME},
     "locked-out-one": set(),
     "new-device": {NOT_ME},
+    "digest": {PORTAL, PORTAL + "preferences"},
     "new-device-unknown": {NOT_ME},
     "account-disabled": {NOT_ME},
     "account-enabled": {SIGN_IN, NOT_ME},
