@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, http, recovery
+from chalicelib.web import account, actions, enrollment, http, recovery
 
 app = Chalice(app_name="parent-portal")
 
@@ -100,6 +100,12 @@ def home() -> Response:
 def students() -> Response:
     """The guardian's students."""
     return http.answer(app.current_request, actions.students)
+
+
+@app.route("/enrollment", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def enrollment_verification() -> Response:
+    """Whether each child comes back in the coming school year."""
+    return http.answer(app.current_request, enrollment.enrollment_page)
 
 
 @app.route("/account", methods=http.GET)

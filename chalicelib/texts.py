@@ -39,6 +39,12 @@ def language_names() -> Mapping[str, str]:
     return {code: say(code, "language.name") for code in LANGUAGES}
 
 
+def known_language(tag: str | None) -> str | None:
+    """Return the one of `LANGUAGES` that a tag such as `es-MX` means, or None."""
+    base = (tag or "").partition("-")[0].lower()
+    return base if base in LANGUAGES else None
+
+
 def direction(language: str) -> str:
     """Return the direction a language is written in, `ltr` or `rtl`."""
     return say(language, "language.direction")
@@ -288,6 +294,8 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
     """
     language = language if language in LANGUAGES else _FALLBACK
     told = {**_COMMON, **data}
+    # A page with a form for each of several children says itself whose was refused.
+    told.setdefault("refused_form", _FORM_AT.get(str(told["path"]).strip("/")))
     told["errors"] = told["errors"] or _problem_as_errors(name, told["problem"])
     zone = str(told["time_zone"])
     words: dict[str, object] = {
@@ -296,7 +304,6 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
         "root": root,
         "home": root or "./",
         "page_name": name,
-        "refused_form": _FORM_AT.get(str(told["path"]).strip("/")),
         "style": Markup(style()),  # noqa: S704 - our own file
         "asset": asset,
         "t": functools.partial(_say_markup, language),

@@ -14,7 +14,8 @@ import boto3
 from botocore.config import Config
 
 from chalicelib import crypto
-from chalicelib.storage import accounts, roster, sessions, tables
+from chalicelib.storage import accounts, enrollment, roster, sessions, tables
+from chalicelib.storage.enrollment import EnrollmentAnswer
 from chalicelib.storage.values import Account, StudentSummary
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class PageRead:
-    """What one read brought: the account or None, when all sessions were ended (0: never), children."""
+    """What one read brought: the account or None, when all sessions were ended (0: never), children.
+
+    `answers` are those to the school year's enrollment verification, by student.
+    """
 
     account: Account | None
     all_ended_at: int
     summaries: tuple[StudentSummary, ...]
+    answers: Mapping[str, EnrollmentAnswer]
 
 
 @functools.cache
@@ -44,7 +49,7 @@ def _dynamodb() -> "DynamoDBClient":
     )
 
 
-def read(username_key: str, student_ids: Sequence[str]) -> PageRead:
+def read(username_key: str, student_ids: Sequence[str], *, school_year: str) -> PageRead:
     """Read all of it consistently, in one call; a student whom an import removes is left out."""
     account_table, session_table = accounts.account_table(), sessions.session_table()
     wanted: dict[str, Any] = {
@@ -53,13 +58,17 @@ def read(username_key: str, student_ids: Sequence[str]) -> PageRead:
     }
     if student_ids:
         wanted[roster.table()] = _consistent([roster.summary_key(one) for one in student_ids])
+        keys = [enrollment.key(school_year, one) for one in student_ids]
+        wanted[enrollment.table()] = _consistent(keys)
     found = _batch_get(wanted)
     summaries = [roster.summary_from(item) for item in found.get(roster.table(), [])]
+    answers = map(enrollment.answer_from, found.get(enrollment.table(), []))
     order = {student_id: place for place, student_id in enumerate(student_ids)}
     return PageRead(
         account=next(map(accounts.account_from, found.get(account_table, [])), None),
         all_ended_at=next(map(sessions.ended_at_from, found.get(session_table, [])), 0),
         summaries=tuple(sorted(summaries, key=lambda summary: order[summary.student_id])),
+        answers={one.student_id: one for one in answers},
     )
 
 

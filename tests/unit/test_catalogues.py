@@ -44,6 +44,8 @@ FIELDS = [
     "password",
     "verify_password",
     "current_password",
+    "answer",
+    "comment",
     "email",
 ]
 PROBLEM_CODES = sorted(
@@ -82,6 +84,8 @@ def families() -> Iterator[str]:
         yield f"mail.account-state-changed.{state}"
     for status in ("present", "absent", "tardy", "earlyDeparture", "partial"):
         yield f"attendance.status.{status}"
+    for answer in ("returning", "not-returning", "corrections"):
+        yield from (f"enrollment.said.{answer}", f"enrollment.answer.{answer}")
     yield from (f"attendance.excuse.{excuse}" for excuse in ("excused", "unexcused"))
 
 

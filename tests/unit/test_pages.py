@@ -117,15 +117,18 @@ def test_a_refused_form_says_so_first_and_leads_to_each_field(name, language):
     assert f"<title>{texts.say(language, 'page.error-prefix')} " in html
     summary = html[html.index('id="errors"') : html.index("<h1>")]
     part = FORM_PARTS.get(str(state.data.get("path")), "")
+    if "refused_form" in state.data:
+        part = f"{state.data['refused_form']}-"
     for field, code, parameters in state.wrong:
         said = texts.field_error(language, field, code, parameters)
         assert f'<a href="#{part}{field}">{said}</a>' in summary
         assert html.count(said) == 2
     at_fault = {part + field for field, _, _ in state.wrong}
     if state.wrong:
-        assert {a["id"] for a in page.all("input") if "aria-invalid" in a} == at_fault
+        fields = page.all("input", "textarea")
+        assert {a["id"] for a in fields if "aria-invalid" in a} == at_fault
     for field in at_fault:
-        marked = next(a for a in page.all("input") if a.get("id") == field)
+        marked = next(a for a in page.all("input", "textarea") if a.get("id") == field)
         assert marked["aria-invalid"] == "true"
         assert f"{field}-error" in marked["aria-describedby"].split()
 
@@ -202,7 +205,7 @@ def test_hostile_text_shows_as_text(name, language):
         return value
 
     state = STATES[name]
-    words = ("note", "code", "support_url", "path", "mail_state", "lockout_scope")
+    words = ("note", "code", "support_url", "path", "mail_state", "lockout_scope", "refused_form")
     codes = {k: v for k, v in state.data.items() if k in words}
     data = {**{k: poisoned(v) for k, v in state.data.items()}, **codes}
     data |= {"district_name": HOSTILE, "notice": HOSTILE, "form_id": HOSTILE}
