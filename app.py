@@ -280,6 +280,12 @@ def approve_import(event: object, context: object) -> Any:
 
 
 @app.lambda_function()
+def enrollment_report(event: object, context: object) -> Any:
+    """Count who has answered the enrollment verification, with a CSV of everybody."""
+    return admin.run("enrollment_report", event, context)
+
+
+@app.lambda_function()
 def show_preferences(event: object, context: object) -> Any:
     """Show all preferences in force."""
     return admin.run("show_preferences", event, context)

@@ -27,17 +27,17 @@ FUNCTIONS = {
     *("find_guardian", "issue_activation_key", "revoke_activation_key"),
     *("unlock_account", "send_password_reset", "require_password_reset", "clear_mail_state"),
     *("disable_account", "enable_account", "delete_account", "end_sessions"),
-    *("approve_import", "show_preferences", "set_preferences"),
+    *("approve_import", "show_preferences", "set_preferences", "enrollment_report"),
 }
 TABLES = {
     *("activation-keys", "accounts", "recovery-counters", "sessions"),
     *("roster", "preferences", "requests", "audit"),
 }
 # Items that end by themselves lie in these.
-DYING = {"activation-keys", "recovery-counters", "sessions"}
+DYING = {"activation-keys", "recovery-counters", "sessions", "requests"}
 NEEDS_NO_SECRET = {
     *("import_roster", "check_imports", "approve_import", "show_preferences", "set_preferences"),
-    *("reset_lockouts", "send_password_reset", "require_password_reset"),
+    *("reset_lockouts", "send_password_reset", "require_password_reset", "enrollment_report"),
 }
 # Of these AWS lets a policy name no resource (Service Authorization Reference).
 NO_RESOURCE = {"ses:DeleteSuppressedDestination"}
@@ -225,6 +225,7 @@ def test_no_version_of_an_upload_outlives_its_time(template):
         "reports/": (400, 30),
         "state/": (None, 1),
         "work/": (14, 1),
+        "exports/": (7, 1),
         "": (None, None),
     }
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
