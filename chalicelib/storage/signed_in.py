@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _ATTEMPTS = 5
+# What one BatchGetItem takes.
+_MOST_KEYS = 100
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,31 @@ def _consistent(keys: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _batch_get(wanted: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    rest: Any = wanted
+    for part in _parts(wanted):
+        _get_part(part, found)
+    return found
+
+
+def _parts(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Cut a read into those that DynamoDB takes: one, unless somebody has some fifty children."""
+    keys = [(table, key) for table, asked in wanted.items() for key in asked["Keys"]]
+    parts = []
+    for start in range(0, len(keys), _MOST_KEYS):
+        part: dict[str, Any] = {}
+        for table, key in keys[start : start + _MOST_KEYS]:
+            part.setdefault(table, _consistent([]))["Keys"].append(key)
+        parts.append(part)
+    return parts
+
+
+def _get_part(wanted: Any, found: dict[str, list[dict[str, Any]]]) -> None:
+    rest = wanted
     for attempt in range(_ATTEMPTS):
         answer = _dynamodb().batch_get_item(RequestItems=rest)
         for table, items in answer["Responses"].items():
             found.setdefault(table, []).extend(items)
         rest = answer.get("UnprocessedKeys")
         if not rest:
-            return found
+            return
         time.sleep(crypto.jitter() * 0.05 * 2**attempt)
     raise TimeoutError("BatchGetItem left keys unprocessed")

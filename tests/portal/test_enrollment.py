@@ -384,6 +384,21 @@ def test_home_reminds_until_every_child_is_answered_for(rivera: Family) -> None:
     assert REMINDER not in rivera.rosa.get("/", accept=HTML).text
 
 
+def test_a_guardian_of_a_whole_group_home_sees_every_child(new_visitor: Visitors) -> None:
+    """A child costs two keys, and DynamoDB takes a hundred a call."""
+    names = [f"Kid{n}" for n in range(60)]
+    visitor = factories.signed_in(
+        new_visitor, factories.account(factories.family(given_names=names))
+    )
+    children = visitor.get("/students").json()
+    for child in children[::30]:
+        answer = {"student_id": child["id"], "answer": "returning"}
+        assert visitor.post("/enrollment", answer).status == 200
+    seen = said(visitor)
+    assert [one["id"] for one in children] == list(seen)
+    assert [one["answer"] for one in seen.values()].count("returning") == 2
+
+
 @pytest.mark.parametrize("path", ["/", "/enrollment"])
 def test_a_page_takes_three_calls_whatever_the_number_of_children(
     new_visitor: Visitors, aws_calls: list[tuple[str, str, str]], path: str

@@ -173,8 +173,26 @@ def staying(new_visitor: Visitors, place: int) -> Story:
     return Story(visitor, "/session", {}, 204, lambda: False)
 
 
+def enrolling(new_visitor: Visitors, place: int) -> Story:
+    visitor = factories.signed_in(new_visitor, parent(place))
+    child = visitor.get("/students").json()[0]["id"]
+    given = ("returning", "not-returning")[place % 2]
+
+    def stored() -> set[bool]:
+        """Say of the answer, and of its audit entry, whether it is there."""
+        client = aws_stage.client("dynamodb")
+        answers = client.scan(TableName=settings.name("requests"))["Items"]
+        entries = client.scan(TableName=settings.name("audit"))["Items"]
+        told = [e for e in entries if e["action"]["S"] == "enrollment"]
+        return {bool(answers), bool(told)}
+
+    fields = {"student_id": child, "answer": given}
+    return Story(visitor, "/enrollment", fields, 200, lambda: False, lambda: len(stored()) == 1)
+
+
 STORIES: Mapping[str, Tell] = {
-    tell.__name__: tell for tell in (asking, activating, creating, signing_in, signing_out, staying)
+    tell.__name__: tell
+    for tell in (asking, activating, creating, signing_in, signing_out, staying, enrolling)
 }
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "reference"}
 
