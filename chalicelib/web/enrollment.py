@@ -13,7 +13,9 @@ from chalicelib.web.http import Answer, form, iso
 def _again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
     """Show the page again, with what was typed in the form of the child it was about."""
     seen = family.home(call.cookie("session"), now=call.now)
-    return "enrollment", {**_data(call, seen), "refused_form": call.text("student_id")}
+    student_id = call.fields.get("student_id")
+    refused = student_id if isinstance(student_id, str) else None
+    return "enrollment", {**_data(call, seen), "refused_form": refused}
 
 
 @form(_again)

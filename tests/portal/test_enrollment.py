@@ -178,6 +178,7 @@ def test_no_student_is_a_field_at_fault(rivera: Family) -> None:
         answer = rivera.rosa.post("/enrollment", {**fields, "answer": "returning"})
         assert answer.status == 422
         assert [e["field"] for e in answer.json()["errors"]] == ["student_id"]
+        assert rivera.rosa.post("/enrollment", fields, accept=HTML).status == 422
 
 
 def test_a_refused_form_keeps_what_was_typed_at_the_child_it_is_about(rivera: Family) -> None:
