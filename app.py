@@ -12,6 +12,7 @@ from chalicelib.web import (
     account,
     actions,
     attendance,
+    enrollment,
     grades,
     household,
     http,
@@ -140,6 +141,12 @@ def student_grades(id: str) -> Response:  # noqa: A002
 def own_household() -> Response:
     """What the school has of the household: confirm it, or ask for a change."""
     return http.answer(app.current_request, household.household_page)
+
+
+@app.route("/enrollment", methods=http.GET_POST, content_types=http.BODY_TYPES)
+def enrollment_verification() -> Response:
+    """Whether each child comes back in the coming school year."""
+    return http.answer(app.current_request, enrollment.enrollment_page)
 
 
 @app.route("/account", methods=http.GET)
@@ -341,6 +348,12 @@ def export_changes(event: object, context: object) -> Any:
 def approve_import(event: object, context: object) -> Any:
     """Apply a held import."""
     return admin.run("approve_import", event, context)
+
+
+@app.lambda_function()
+def enrollment_report(event: object, context: object) -> Any:
+    """Count who has answered the enrollment verification, with a CSV of everybody."""
+    return admin.run("enrollment_report", event, context)
 
 
 @app.lambda_function()

@@ -14,10 +14,12 @@ from chalicelib.domain import (
     accounts,
     activation,
     change_requests,
+    enrollment_report,
     guardians,
     recovery,
     roster_import,
 )
+from chalicelib.domain.enrollment import ANSWERS
 from chalicelib.errors import FieldError
 from chalicelib.storage import district
 from chalicelib.storage.change_requests import ChangeRequest
@@ -141,6 +143,11 @@ def _one_of(*names: str) -> Callable[[Mapping[str, object]], list[FieldError]]:
         return _exactly(given[0])(fields)
 
     return check
+
+
+def _perhaps(name: str) -> Callable[[Mapping[str, object]], list[FieldError]]:
+    """This field as text, or nothing."""
+    return lambda fields: _exactly(name)(fields) if fields else []
 
 
 def _issue_fields(fields: Mapping[str, object]) -> list[FieldError]:
@@ -343,6 +350,26 @@ def _preferences() -> dict[str, object]:
     return {name: getattr(current, name) for name in policy.DEFAULTS}
 
 
+def _enrollment_report(event: Event) -> Mapping[str, object]:
+    school_id = event.fields.get("school_id")
+    report = enrollment_report.make(school_id and school_id.strip(), now=event.now)
+    return {
+        "school_year": report.school_year,
+        "schools": [
+            {
+                "school_id": one.school.school_id if one.school else None,
+                "name": one.school.name if one.school else None,
+                "students": one.students,
+                **{answer: one.answers[answer] for answer in ANSWERS},
+                "unanswered": one.unanswered,
+            }
+            for one in report.schools
+        ],
+        "url": report.url,
+        "expires_at": _iso(int(report.expires_at.timestamp())),
+    }
+
+
 def _approve_import(event: Event) -> Mapping[str, object]:
     roster_import.approve(event["name"], now=event.now)
     return {"status": "approved", "name": event["name"]}
@@ -428,6 +455,12 @@ FUNCTIONS: Mapping[str, Function] = {
             _decide_change,
         ),
         Function("export_changes", _since_when, lambda _: "requests", _export_changes),
+        Function(
+            "enrollment_report",
+            _perhaps("school_id"),
+            lambda _: "enrollment",
+            _enrollment_report,
+        ),
         Function("show_preferences", _exactly(), lambda _: "preferences", lambda _: _preferences()),
         Function("set_preferences", _preference_fields, lambda _: "preferences", _set_preferences),
     )

@@ -208,6 +208,12 @@ class NoSuchImport(Refusal):
     code, status = "no-such-import", 404
 
 
+class NoSuchSchool(Refusal):
+    """The roster has no school of that id."""
+
+    code, status = "no-such-school", 404
+
+
 class ChangedSince(Refusal):
     """The object was replaced after the import was held."""
 

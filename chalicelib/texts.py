@@ -316,6 +316,8 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
     language = language if language in LANGUAGES else _FALLBACK
     told = {**_COMMON, **data}
     told["district_name"] = _district(language, told["district_name"])
+    # A page with a form for each of several children says itself whose was refused.
+    told.setdefault("refused_form", _FORM_AT.get(str(told["path"]).strip("/")))
     told["errors"] = told["errors"] or _problem_as_errors(name, told["problem"])
     zone = str(told["time_zone"])
     words: dict[str, object] = {
@@ -324,7 +326,6 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
         "root": root,
         "home": root or "./",
         "page_name": name,
-        "refused_form": _FORM_AT.get(str(told["path"]).strip("/")),
         "style": Markup(style()),  # noqa: S704 - our own file
         "asset": asset,
         "t": functools.partial(_say_markup, language),

@@ -285,6 +285,28 @@ PREFERENCES: Mapping[str, object] = {
     "email": "dolores.delgado@example.com",
     "done": False,
 }
+_UNANSWERED: Mapping[str, object] = {
+    "year": "2027–28",
+    "begins": date(2027, 8, 1),
+    "most": 1000,
+    "done": False,
+    "students": [{**one, "answered": None} for one in STUDENTS],
+}
+_ANSWERED = {
+    "answer": "corrections",
+    "at": "2026-11-23T22:14:00Z",
+    "by": "Dolores Delgado",
+    "own": True,
+    "comment": "We have moved.\nThe new address is on the form that we sent.",
+}
+
+
+def _enrollment(first: object, second: object = None, **more: object) -> Mapping[str, object]:
+    """Return the data of the enrollment verification with an answer for each child."""
+    answers = zip(STUDENTS, (first, second), strict=True)
+    return {**_UNANSWERED, "students": [{**one, "answered": said} for one, said in answers], **more}
+
+
 STATES: Mapping[str, State] = {
     "sign-in": State("sign-in", {"next": None, "note": None}),
     "sign-in-created": State("sign-in", {"next": None, "note": "account-created"}),
@@ -547,6 +569,42 @@ STATES: Mapping[str, State] = {
             ("grades-no-class", "grades", {**gallery_records.NO_GRADES, "filtered": True}),
         )
     },
+    "home-enrollment": State(
+        "home",
+        {
+            "students": STUDENTS,
+            "today": TODAY,
+            "enrollment": {"year": "2027–28", "unanswered": ["Amara", "Mateo"]},
+        },
+        signed_in=True,
+    ),
+    "enrollment": State("enrollment", _UNANSWERED, signed_in=True),
+    "enrollment-done": State("enrollment", _enrollment(_ANSWERED, done=True), signed_in=True),
+    "enrollment-others": State(
+        "enrollment",
+        _enrollment(
+            {**_ANSWERED, "answer": "returning", "own": False, "comment": None},
+            {**_ANSWERED, "answer": "not-returning", "own": False, "by": None, "comment": None},
+        ),
+        signed_in=True,
+    ),
+    "enrollment-wrong": State(
+        "enrollment",
+        {**_UNANSWERED, "refused_form": STUDENTS[0]["id"], "values": {"comment": "x" * 40}},
+        wrong=(("answer", "required", {}), ("comment", "too-long", {"most": 1000})),
+        signed_in=True,
+    ),
+    "enrollment-change-wrong": State(
+        "enrollment",
+        _enrollment(
+            {**_ANSWERED, "answer": "returning", "comment": None},
+            refused_form=STUDENTS[0]["id"],
+            values={"answer": "corrections"},
+        ),
+        wrong=(("comment", "required", {}),),
+        signed_in=True,
+    ),
+    "enrollment-empty": State("enrollment", {**_UNANSWERED, "students": []}, signed_in=True),
     "session": State("session", {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT}, signed_in=True),
     "problem": State("problem", {"status": 404, "reference": None, "code": "not-found"}),
     "problem-reference": State(

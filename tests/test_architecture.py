@@ -59,7 +59,15 @@ def test_every_entry_point_is_a_docstring_and_one_call() -> None:
 
 def test_app_imports_the_faces_and_nothing_below_them() -> None:
     ours = {name for name in imports(ROOT / "app.py") if name.startswith("chalicelib")}
-    web = {"web", "web.account", "web.actions", "web.attendance", "web.grades", "web.household"}
+    web = {
+        "web",
+        "web.account",
+        "web.actions",
+        "web.attendance",
+        "web.enrollment",
+        "web.grades",
+        "web.household",
+    }
     web |= {"web.http", "web.preferences", "web.recovery", "web.students"}
     faces = {"admin", "settings", "workers", *web}
     assert ours - {"chalicelib"} == {f"chalicelib.{name}" for name in faces}
@@ -101,6 +109,7 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/students/{id}/grades": "GET",
         "/household": "GETPOST",
         "/preferences": "GETPOST",
+        "/enrollment": "GETPOST",
         "/account": "GET",
         "/account/password": "POST",
         "/account/email": "POST",

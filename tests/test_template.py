@@ -28,7 +28,7 @@ FUNCTIONS = {
     *("unlock_account", "send_password_reset", "require_password_reset", "clear_mail_state"),
     *("disable_account", "enable_account", "delete_account", "end_sessions"),
     *("approve_import", "show_preferences", "set_preferences"),
-    *("list_change_requests", "decide_change_request", "export_changes"),
+    *("list_change_requests", "decide_change_request", "export_changes", "enrollment_report"),
 }
 TABLES = {
     *("activation-keys", "accounts", "recovery-counters", "sessions"),
@@ -39,7 +39,7 @@ DYING = {"activation-keys", "recovery-counters", "sessions", "requests"}
 NEEDS_NO_SECRET = {
     *("import_roster", "check_imports", "approve_import", "show_preferences", "set_preferences"),
     *("reset_lockouts", "send_password_reset", "require_password_reset", "send_digests"),
-    *("list_change_requests", "decide_change_request", "export_changes"),
+    *("list_change_requests", "decide_change_request", "export_changes", "enrollment_report"),
 }
 # Of these AWS lets a policy name no resource (Service Authorization Reference).
 NO_RESOURCE = {"ses:DeleteSuppressedDestination"}

@@ -7,12 +7,15 @@ from datetime import date, datetime
 from typing import Any
 
 from chalicelib import errors
-from chalicelib.domain import accounts, schedule
+from chalicelib.domain import accounts, enrollment_year, schedule
+from chalicelib.domain.enrollment_year import ComingYear
 from chalicelib.storage import district, roster, signed_in
+from chalicelib.storage.enrollment import EnrollmentAnswer
 from chalicelib.storage.values import (
     Account,
     AttendanceEvent,
     ChildName,
+    GuardianRecord,
     SchoolClass,
     Session,
     StudentSummary,
@@ -36,12 +39,21 @@ class ChildToday:
 
 @dataclass(frozen=True)
 class Home:
-    """A guardian's home: account, session and children, in the order of their names."""
+    """A guardian's home: account, session and children, in the order of their names.
+
+    Attributes:
+        guardian: who they are, None where the roster has nobody any more.
+        coming_year: the school year of the enrollment verification.
+        answers: what was answered for it, by student.
+    """
 
     account: Account
     session: Session
     children: tuple[ChildToday, ...]
     language: str | None
+    guardian: GuardianRecord | None
+    coming_year: ComingYear
+    answers: Mapping[str, EnrollmentAnswer]
 
 
 @dataclass(frozen=True)
@@ -74,15 +86,19 @@ def home(token: str | None, *, now: datetime) -> Home:
     session = accounts.use_session(token, now=now)
     guardian = roster.guardian_partition(session.guardian_id)
     student_ids = [link.student_id for link in guardian.students] if guardian else []
-    page = signed_in.read(session.username_key, student_ids)
-    account = accounts.refuse_ended(session, page.account, page.all_ended_at)
     today = district.preferences().day(now)
+    coming_year = enrollment_year.after(today)
+    page = signed_in.read(session.username_key, student_ids, school_year=coming_year.name)
+    account = accounts.refuse_ended(session, page.account, page.all_ended_at)
     children = sorted(page.summaries, key=lambda child: (child.given_name, child.student_id))
     return Home(
         account=account,
         session=session,
         children=tuple(_today(child, today) for child in children),
         language=account.choices.language or (guardian.language if guardian else None),
+        guardian=guardian,
+        coming_year=coming_year,
+        answers=page.answers,
     )
 
 

@@ -38,7 +38,7 @@ def own(token: str | None, *, now: datetime) -> tuple[Session, Account, str | No
         SignInRequired: no session that stands.
     """
     session = signing_in.use_session(token, now=now)
-    page = signed_in.read(session.username_key, [])
+    page = signed_in.read(session.username_key)
     account = signing_in.refuse_ended(session, page.account, page.all_ended_at)
     if account.choices.language:
         return session, account, account.choices.language

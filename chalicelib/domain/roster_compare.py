@@ -75,7 +75,7 @@ def compare(
     """
     base_file = folder / "base.sqlite"
     if base is not None:
-        _unpack(base, base_file)
+        unpack(base, base_file)
     with upload.open("rb") as source:
         roster = oneroster.open_set(source)
         opened = roster_state.open_state(
@@ -169,7 +169,8 @@ def _derive(
     roster_items.derive(state, family, contents, keyring=keyring, today=today)
 
 
-def _unpack(packed: Path, into: Path) -> None:
+def unpack(packed: Path, into: Path) -> None:
+    """Write a gzipped state to a file."""
     with gzip.open(packed, "rb") as source, into.open("wb") as out:
         shutil.copyfileobj(source, out, 1 << 20)
 

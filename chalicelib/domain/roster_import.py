@@ -217,7 +217,7 @@ def _compare(
     packed = None
     if base is not None:
         packed = folder / "base.sqlite.gz"
-        roster_bucket.download(_state_key(base), packed)
+        roster_bucket.download(roster_bucket.state_key(base), packed)
     return roster_compare.compare(
         folder / "upload.zip",
         packed,
@@ -239,7 +239,7 @@ def _prepare(
     """Put the changes and the new state where every later step finds them."""
     for number, chunk in enumerate(compared.chunks):
         roster_bucket.upload(_chunk_key(one, number), chunk)
-    roster_bucket.upload(_state_key(one.import_id), compared.state)
+    roster_bucket.upload(roster_bucket.state_key(one.import_id), compared.state)
     report = roster_report.report(
         _upload(one), imports.APPLIED, faults.counts, found=compared.found, now=now
     )
@@ -293,10 +293,6 @@ _MESSAGES = {
 
 def _upload(one: Import) -> Upload:
     return Upload(_name(one.key), one.version_id, datetime.fromtimestamp(one.arrived_at, UTC))
-
-
-def _state_key(import_id: str) -> str:
-    return f"{roster_bucket.STATE}{import_id}.sqlite.gz"
 
 
 def _chunk_key(one: Import, number: int) -> str:
@@ -391,9 +387,9 @@ def _delete_work(one: Import) -> None:
     applied = imports.applied()
     if applied is not None and applied.import_id == one.import_id:
         if one.base and one.base != one.import_id:
-            roster_bucket.delete(_state_key(one.base))
+            roster_bucket.delete(roster_bucket.state_key(one.base))
     else:
-        roster_bucket.delete(_state_key(one.import_id))
+        roster_bucket.delete(roster_bucket.state_key(one.import_id))
 
 
 # --- what admins and the clock do -----------------------------------------------------

@@ -328,34 +328,19 @@ class _School:
 
     def profile(self, sourced_id: str, user: Data) -> Data:
         """Return a student's profile, but for birth date and household."""
-        school = self._school_of(sourced_id, user)
-        grades = user.get("grades")
+        school = school_of(self._state, self._orgs, sourced_id, user)
         return {
             "student_id": crypto.opaque_id("student", sourced_id),
             "sourced_id": sourced_id,
             "given_name": user.get("givenName", ""),
             "family_name": user.get("familyName", ""),
-            "grade": grades[0] if isinstance(grades, list) and grades else grades or None,
+            "grade": grade_of(user),
             "school": self._orgs.get(school or "", {}).get("name"),
             "school_id": crypto.opaque_id("school", school) if school else None,
             "gtid": user.get("metadata.gtid"),
             "student_number": user.get("identifier"),
             **_postal(user),
         }
-
-    def _school_of(self, sourced_id: str, user: Data) -> str | None:
-        """Return the org that is a student's school: the primary one, else the first of a kind.
-
-        OneRoster 1.1 has orgs on the user, 1.2 on the user's roles.
-        """
-        orgs = [user.get("primaryOrgSourcedId"), *_list(user.get("orgSourcedIds"))]
-        for (raw,) in self._state.execute(
-            "SELECT data FROM main.roles WHERE key = ? ORDER BY id", (sourced_id,)
-        ):
-            orgs.append(json.loads(raw).get("orgSourcedId"))
-        known = [org for org in orgs if org in self._orgs]
-        schools = [org for org in known if self._orgs[org].get("type") == "school"]
-        return next(iter(schools or known), None)
 
     def _class(self, sourced_id: str, row: Data, teacher: str | None) -> Data:
         terms = sorted(
@@ -501,6 +486,29 @@ class _School:
         """Count the events of the current school year."""
         of_year = (event for event in events if self._year.holds(event["date"]))
         return asdict(attendance.totals((event["status"], event["excuse"]) for event in of_year))
+
+
+def grade_of(user: Data) -> str | None:
+    """Return a student's grade level, the first where several are named."""
+    grades = user.get("grades")
+    return grades[0] if isinstance(grades, list) and grades else grades or None
+
+
+def school_of(
+    state: sqlite3.Connection, orgs: Mapping[str, Data], sourced_id: str, user: Data
+) -> str | None:
+    """Return the org that is a student's school: the primary one, else the first of a kind.
+
+    OneRoster 1.1 has orgs on the user, 1.2 on the user's roles.
+    """
+    named = [user.get("primaryOrgSourcedId"), *_list(user.get("orgSourcedIds"))]
+    for (raw,) in state.execute(
+        "SELECT data FROM main.roles WHERE key = ? ORDER BY id", (sourced_id,)
+    ):
+        named.append(json.loads(raw).get("orgSourcedId"))
+    known = [str(org) for org in named if org in orgs]
+    schools = [org for org in known if orgs[org].get("type") == "school"]
+    return next(iter(schools or known), None)
 
 
 def _rows(state: sqlite3.Connection, name: str) -> dict[str, Data]:

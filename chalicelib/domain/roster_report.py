@@ -17,7 +17,7 @@ MOST_LINES = 10_000
 APPLIED, HELD, REJECTED = "applied", "held", "rejected"
 _COLUMNS = ("severity", "code", "file", "line", "column", "sourcedId", "message")
 # A spreadsheet runs what begins like this (OWASP, CSV Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 
 
 @dataclass
@@ -49,12 +49,13 @@ class Faults:
             line = "" if fault.line is None else str(fault.line)
             cells = (fault.severity, fault.code, fault.file, line)
             writer.writerow(
-                _safe(cell) for cell in (*cells, fault.column, fault.sourced_id, fault.message)
+                safe_cell(cell) for cell in (*cells, fault.column, fault.sourced_id, fault.message)
             )
         return out.getvalue()
 
 
-def _safe(cell: str) -> str:
+def safe_cell(cell: str) -> str:
+    """Return a CSV's cell so that no spreadsheet runs it."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 

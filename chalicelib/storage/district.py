@@ -10,6 +10,7 @@ from pynamodb.attributes import Attribute, BooleanAttribute, NumberAttribute, Un
 from pynamodb.constants import STRING
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
 
 from chalicelib import crypto, errors, logs, policy, settings
 from chalicelib.storage import tables
@@ -162,8 +163,9 @@ def audit(
     request_id: str,
     details: Mapping[str, object],
     now: datetime,
+    transaction: TransactWrite | None = None,
 ) -> None:
-    """Add one entry; an entry is never changed or replaced (security row S83).
+    """Add one entry, in a transaction where one is given; none is ever changed (security row S83).
 
     Raises:
         PynamoDBException: the entry wasn't written, so nothing may be changed in its name.
@@ -178,4 +180,8 @@ def audit(
         request_id=request_id,
         details=json.dumps(details, sort_keys=True),
     )
-    entry.save(condition=_AuditEntry.subject.does_not_exist())
+    new = _AuditEntry.subject.does_not_exist()
+    if transaction is None:
+        entry.save(condition=new)
+    else:
+        transaction.save(entry, condition=new)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
 
 from chalicelib import settings
 from chalicelib.storage import tables
@@ -139,6 +140,12 @@ def guardian_partition(guardian_id: str) -> GuardianRecord | None:
             "mail_at": int(access.mail_at) if access and access.mail_at is not None else None,
         },
     )
+
+
+def require_link(transaction: TransactWrite, guardian_id: str, student_id: str) -> None:
+    """Make it a condition of a transaction that the guardian may see the student."""
+    pk, sk = GUARDIAN + guardian_id, STUDENT + student_id
+    transaction.condition_check(_Item, pk, sk, condition=_Item.pk.exists())
 
 
 def set_mail_state(guardian_id: str, state: str | None, at: datetime) -> None:

@@ -36,6 +36,10 @@ class UploadGone(Exception):
     """The version of an upload isn't there any more."""
 
 
+class ObjectGone(Exception):
+    """An object of ours isn't there."""
+
+
 @dataclass(frozen=True)
 class Version:
     """One version of an upload, or a delete marker."""
@@ -114,9 +118,23 @@ def _put(key: str, body: bytes, content_type: str) -> None:
 # --- state and work -----------------------------------------------------------------
 
 
+def state_key(import_id: str) -> str:
+    """Return where the state lies that an import made."""
+    return f"{STATE}{import_id}.sqlite.gz"
+
+
 def download(key: str, into: Path) -> None:
-    """Write an object of ours to a file."""
-    _s3().download_file(settings.roster_bucket(), key, str(into))
+    """Write an object of ours to a file.
+
+    Raises:
+        ObjectGone: it isn't there (any more).
+    """
+    try:
+        _s3().download_file(settings.roster_bucket(), key, str(into))
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _GONE:
+            raise ObjectGone from error
+        raise
 
 
 def upload(key: str, path: Path) -> None:

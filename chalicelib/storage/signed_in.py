@@ -14,23 +14,30 @@ import boto3
 from botocore.config import Config
 
 from chalicelib import crypto
-from chalicelib.storage import accounts, change_requests, roster, sessions, tables
+from chalicelib.storage import accounts, change_requests, enrollment, roster, sessions, tables
 from chalicelib.storage.change_requests import Shown
+from chalicelib.storage.enrollment import EnrollmentAnswer
 from chalicelib.storage.values import Account, ChildName, GuardianHome, Link, StudentSummary
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _ATTEMPTS = 5
+# What one BatchGetItem takes.
+_MOST_KEYS = 100
 
 
 @dataclass(frozen=True)
 class PageRead:
-    """What one read brought: the account or None, when all sessions were ended (0: never), children."""
+    """What one read brought: the account or None, when all sessions were ended (0: never), children.
+
+    `answers` are those to the school year's enrollment verification, by student.
+    """
 
     account: Account | None
     all_ended_at: int
     summaries: tuple[StudentSummary, ...]
+    answers: Mapping[str, EnrollmentAnswer]
 
 
 @dataclass(frozen=True)
@@ -80,15 +87,21 @@ def _dynamodb() -> "DynamoDBClient":
     )
 
 
-def read(username_key: str, student_ids: Sequence[str]) -> PageRead:
+def read(username_key: str, student_ids: Sequence[str] = (), *, school_year: str = "") -> PageRead:
     """Read all of it consistently, in one call; a student whom an import removes is left out."""
-    account, all_ended_at, items = _read(username_key, [roster.summary_key(x) for x in student_ids])
-    summaries = [roster.summary_from(item) for item in items]
+    found = _read(
+        username_key,
+        [roster.summary_key(one) for one in student_ids],
+        answers=[enrollment.key(school_year, one) for one in student_ids],
+    )
     order = {student_id: place for place, student_id in enumerate(student_ids)}
+    summaries = map(roster.summary_from, found.get(roster.table(), []))
+    answers = map(enrollment.answer_from, found.get(enrollment.table(), []))
     return PageRead(
-        account=account,
-        all_ended_at=all_ended_at,
+        account=_account(found),
+        all_ended_at=_all_ended_at(found),
         summaries=tuple(sorted(summaries, key=lambda summary: order[summary.student_id])),
+        answers={one.student_id: one for one in answers},
     )
 
 
@@ -100,27 +113,32 @@ def read_child(
     Takes also the sort keys of further items of the student. The call is the same for a student who
     isn't the guardian's, or isn't there.
     """
-    keys = roster.child_keys(guardian_id, student_id, more)
-    account, all_ended_at, items = _read(username_key, keys)
-    return ChildRead(account, all_ended_at, *roster.child_from(items, more))
+    found = _read(username_key, roster.child_keys(guardian_id, student_id, more))
+    items = found.get(roster.table(), [])
+    return ChildRead(_account(found), _all_ended_at(found), *roster.child_from(items, more))
 
 
 def _read(
-    username_key: str, keys: list[dict[str, Any]]
-) -> tuple[Account | None, int, list[dict[str, Any]]]:
-    account_table, session_table = accounts.account_table(), sessions.session_table()
+    username_key: str, keys: list[dict[str, Any]], *, answers: list[dict[str, Any]] | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Read account, end of all sessions, and what is named of the roster and of enrollment's answers."""
     wanted: dict[str, Any] = {
-        account_table: _consistent([accounts.account_key(username_key)]),
-        session_table: _consistent([sessions.all_sessions_key()]),
+        accounts.account_table(): _consistent([accounts.account_key(username_key)]),
+        sessions.session_table(): _consistent([sessions.all_sessions_key()]),
     }
     if keys:
         wanted[roster.table()] = _consistent(keys)
-    found = _batch_get(wanted)
-    return (
-        next(map(accounts.account_from, found.get(account_table, [])), None),
-        next(map(sessions.ended_at_from, found.get(session_table, [])), 0),
-        found.get(roster.table(), []),
-    )
+    if answers:
+        wanted[enrollment.table()] = _consistent(answers)
+    return _batch_get(wanted)
+
+
+def _account(found: Mapping[str, list[dict[str, Any]]]) -> Account | None:
+    return next(map(accounts.account_from, found.get(accounts.account_table(), [])), None)
+
+
+def _all_ended_at(found: Mapping[str, list[dict[str, Any]]]) -> int:
+    return next(map(sessions.ended_at_from, found.get(sessions.session_table(), [])), 0)
 
 
 def read_household(username_key: str, guardian_id: str, household: str) -> HouseholdRead:
@@ -171,13 +189,31 @@ def _consistent(keys: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _batch_get(wanted: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    rest: Any = wanted
+    for part in _parts(wanted):
+        _get_part(part, found)
+    return found
+
+
+def _parts(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Cut a read into those that DynamoDB takes: one, unless somebody has some fifty children."""
+    keys = [(table, key) for table, asked in wanted.items() for key in asked["Keys"]]
+    parts = []
+    for start in range(0, len(keys), _MOST_KEYS):
+        part: dict[str, Any] = {}
+        for table, key in keys[start : start + _MOST_KEYS]:
+            part.setdefault(table, _consistent([]))["Keys"].append(key)
+        parts.append(part)
+    return parts
+
+
+def _get_part(wanted: Any, found: dict[str, list[dict[str, Any]]]) -> None:
+    rest = wanted
     for attempt in range(_ATTEMPTS):
         answer = _dynamodb().batch_get_item(RequestItems=rest)
         for table, items in answer["Responses"].items():
             found.setdefault(table, []).extend(items)
         rest = answer.get("UnprocessedKeys")
         if not rest:
-            return found
+            return
         time.sleep(crypto.jitter() * 0.05 * 2**attempt)
     raise TimeoutError("BatchGetItem left keys unprocessed")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from chalicelib import errors, texts
-from chalicelib.domain import accounts, activation, family, recovery, repeats
+from chalicelib.domain import accounts, activation, enrollment, family, recovery, repeats
 from chalicelib.errors import FieldError
 from chalicelib.web import students as pages
 from chalicelib.web.call import Call
@@ -202,6 +202,10 @@ def home(call: Call) -> Answer:
             "session": session_shown(call, seen.session),
             "email": seen.account.email,
             "mail_state": recovery.mail_state(seen.account),
+            "enrollment": {
+                "year": seen.coming_year.words,
+                "unanswered": enrollment.unanswered(seen),
+            },
             **_arrival(call),
         },
         cookies=(set_cookie("arrived", "", seconds=0),) if call.cookie("arrived") else (),

@@ -69,6 +69,7 @@ def good_events(guardian: factories.SomeGuardian) -> dict[str, dict[str, Any]]:
         "clear_mail_state": {"email": "rosa@example.com"},
         "end_sessions": {"username": "Rosa1"},
         "approve_import": {"name": "no-such"},
+        "enrollment_report": {},
         "show_preferences": {},
         "set_preferences": {"key_lifetime_days": 7},
         "list_change_requests": {"status": "pending"},
@@ -134,6 +135,7 @@ BAD: dict[str, list[Any]] = {
         *({"all": True, "username": "Rosa1"}, {"all": True, "except": "Rosa1"}),
     ],
     "approve_import": [{}, {"name": 1}, {"name": ""}, {"name": "a", "force": True}],
+    "enrollment_report": [{"school_id": ""}, {"school_id": 7}, {"school_id": "x", "to": "y"}],
     "show_preferences": [{"name": "x"}, {"": ""}, {"key_delivery": "screen"}],
     "set_preferences": [
         *({}, {"no_such": 1}, {"session_hours": 25}, {"session_hours": "many"}),

@@ -126,11 +126,27 @@ def changing(new_visitor: Visitors) -> Story:
     return Story(visitor, "/household", fields, 200, whole=one_household)
 
 
+def enrolling(new_visitor: Visitors) -> Story:
+    visitor = factories.signed_in(new_visitor, parent())
+    child = visitor.get("/students").json()[0]["id"]
+
+    def stored() -> set[bool]:
+        """Say of the answer, and of its audit entry, whether it is there."""
+        client = aws_stage.client("dynamodb")
+        answers = client.scan(TableName=settings.name("requests"))["Items"]
+        entries = client.scan(TableName=settings.name("audit"))["Items"]
+        told = [e for e in entries if e["action"]["S"] == "enrollment"]
+        return {bool(answers), bool(told)}
+
+    fields = {"student_id": child, "answer": "returning"}
+    return Story(visitor, "/enrollment", fields, 200, whole=lambda: len(stored()) == 1)
+
+
 STORIES: Mapping[str, Callable[[Visitors], Story]] = {
     tell.__name__: tell
     for tell in (
         *(asking, activating, creating, signing_in, signing_out, staying),
-        *(confirming, changing),
+        *(confirming, changing, enrolling),
     )
 }
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "reference"}

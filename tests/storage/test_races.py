@@ -4,6 +4,7 @@ The tables' conditions decide these, so they run on AWS's own engine too. Every 
 container of their own, and threads begin together.
 """
 
+import functools
 import itertools
 import threading
 from collections import Counter
@@ -22,10 +23,12 @@ from chalicelib.storage import (
     activation_keys,
     aws,
     counters,
+    enrollment,
     imports,
     roster,
     roster_writes,
 )
+from chalicelib.storage.enrollment import EnrollmentAnswer
 from chalicelib.storage.roster_writes import GuardianMove
 from tests import aws_stage, factories
 from tests.conftest import SentMail
@@ -386,3 +389,56 @@ def test_keys_and_sessions_are_stored_only_as_hashes(new_visitor: Visitors) -> N
     for secret in (key, key.replace("-", ""), visitor.cookies["session"], PASSWORD):
         assert secret not in stored
     assert aws.keyring().hash("session", visitor.cookies["session"]) in stored
+
+
+# --- enrollment verification --------------------------------------------------------------
+
+
+def test_answers_for_one_child_at_once_end_as_the_last_one_with_an_entry_for_each_stored() -> None:
+    """Two guardians answer again and again; in AWS the transactions overlap on one item."""
+    child = factories.student()
+    guardians = [factories.guardian(child), factories.guardian(child)]
+
+    def give(second: int) -> bool:
+        who = guardians[second % 2].guardian_id
+        at = NOW + timedelta(seconds=second)
+        one = EnrollmentAnswer(
+            student_id=child.student_id,
+            school_year="2026-27",
+            answer="returning" if second % 2 else "not-returning",
+            comment=f"{second}",
+            guardian_id=who,
+            guardian="Rosa Rivera",
+            household_id=None,
+            answered_at=int(at.timestamp()),
+            purge_at=int(at.timestamp()) + 86_400,
+        )
+        return enrollment.put(one, request_id="r", now=at)
+
+    stored = at_once([functools.partial(give, second) for second in range(20)])
+    stands = enrollment.read("2026-27", child.student_id)
+    assert stands is not None
+    assert (stands.comment, stands.guardian_id) == ("19", guardians[1].guardian_id)
+    rows = aws_stage.client("dynamodb").scan(TableName=settings.name("audit"))["Items"]
+    assert len(rows) == stored.count(True)
+
+
+def test_no_answer_is_stored_once_the_link_is_gone() -> None:
+    child, other = factories.student(), factories.student()
+    barred = factories.guardian(child, portal_access=False)
+    for student in (child, other):
+        one = EnrollmentAnswer(
+            student_id=student.student_id,
+            school_year="2026-27",
+            answer="returning",
+            comment=None,
+            guardian_id=barred.guardian_id,
+            guardian="Rosa Rivera",
+            household_id=None,
+            answered_at=int(NOW.timestamp()),
+            purge_at=int(NOW.timestamp()) + 86_400,
+        )
+        with pytest.raises(enrollment.LinkGone):
+            enrollment.put(one, request_id="r", now=NOW)
+        assert enrollment.read("2026-27", student.student_id) is None
+    assert aws_stage.client("dynamodb").scan(TableName=settings.name("audit"))["Count"] == 0

@@ -54,6 +54,8 @@ FIELDS = [
     "password",
     "verify_password",
     "current_password",
+    "answer",
+    "comment",
     "email",
     *("address1", "address2", "city", "state", "post_code", "phone", "mobile"),
     *("effective_date", "comment", "action"),
@@ -108,6 +110,8 @@ def families() -> Iterator[str]:
     yield from (f"grades.type.{kind}" for kind in ("gradingPeriod", "semester", "final"))
     flags = ("late", "missing", "exempt", "not-submitted", "incomplete", "in-progress")
     yield from (f"grades.flag.{flag}" for flag in flags)
+    for answer in ("returning", "not-returning", "corrections"):
+        yield from (f"enrollment.said.{answer}", f"enrollment.answer.{answer}")
     yield from (f"attendance.excuse.{excuse}" for excuse in ("excused", "unexcused"))
     for section in ("today", "schedule", "attendance", "grades"):
         yield f"student.section.{section}"

@@ -169,12 +169,11 @@ def test_what_is_removed_and_when_is_the_templates() -> None:
     for table in tables:
         name = table["TableName"].removeprefix("parent-portal-local-")
         dies = table.get("TimeToLiveSpecification", {}).get("AttributeName")
-        if name != "requests":
-            assert (dies is not None) is ("time to live" in told[name][0]), name
-            assert dies is None or told[name][0] == f"time to live {dies}"
+        assert (dies is not None) is ("time to live" in told[name][0]), name
+        assert dies is None or told[name][0] == f"time to live {dies}"
     (bucket,) = aws_stage.resources("AWS::S3::Bucket").values()
     rules = {rule["Prefix"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
-    for prefix in ("imports/", "reports/", "work/"):
+    for prefix in ("imports/", "reports/", "work/", "exports/"):
         assert f"{rules[prefix]['ExpirationInDays']} days" in told[prefix][1]
     assert rules["state/"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1
     assert told["state/"][1].startswith("one day")

@@ -117,6 +117,8 @@ def test_a_refused_form_says_so_first_and_leads_to_each_field(name, language):
     assert f"<title>{texts.say(language, 'page.error-prefix')} " in html
     summary = html[html.index('id="errors"') : html.index("<h1>")]
     part = FORM_PARTS.get(str(state.data.get("path")), "")
+    if "refused_form" in state.data:
+        part = f"{state.data['refused_form']}-"
     for field, code, parameters in state.wrong:
         said = texts.field_error(language, field, code, parameters)
         assert f'<a href="#{part}{field}">{said}</a>' in summary
@@ -207,7 +209,7 @@ def test_hostile_text_shows_as_text(name, language):
         return value
 
     state = STATES[name]
-    words = ("note", "code", "support_url", "path", "mail_state", "lockout_scope")
+    words = ("note", "code", "support_url", "path", "mail_state", "lockout_scope", "refused_form")
     words += ("kinds", "channels", "always_on")
     codes = {k: v for k, v in state.data.items() if k in words}
     data = {**{k: poisoned(v) for k, v in state.data.items()}, **codes}
