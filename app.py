@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, http, recovery
+from chalicelib.web import account, actions, help_pages, http, phone, recovery
 
 app = Chalice(app_name="parent-portal")
 
@@ -127,6 +127,24 @@ def account_sessions_end() -> Response:
 
 
 # --- beside the journey -------------------------------------------------------
+
+
+@app.route("/help", methods=http.GET)
+def help_page() -> Response:
+    """The guide's help, by topic."""
+    return http.answer(app.current_request, help_pages.help_page)
+
+
+@app.route("/manifest.webmanifest", methods=http.GET)
+def manifest() -> Response:
+    """What makes the portal installable."""
+    return http.answer(app.current_request, phone.manifest)
+
+
+@app.route("/service-worker.js", methods=http.GET)
+def service_worker() -> Response:
+    """What shows a page without a connection."""
+    return http.answer(app.current_request, phone.service_worker)
 
 
 @app.route("/status", methods=http.GET)

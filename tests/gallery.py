@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from chalicelib import texts
+from chalicelib.policy import Preferences
+from chalicelib.web import help_pages
 
 NOW = datetime(2026, 11, 24, 14, 30, tzinfo=UTC)
 IDLE_UNTIL, ENDS_AT = NOW + timedelta(minutes=30), NOW + timedelta(hours=12)
@@ -120,7 +122,7 @@ TODAY = (
         "newest_grades": [],
     },
 )
-SESSION = {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT, "now": NOW}
+SESSION = {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT, "now": NOW, "username": "okafor22"}
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,11 @@ ACCOUNT: Mapping[str, object] = {
     "note": None,
 }
 ALONE = {**ACCOUNT, "sessions": ACCOUNT["sessions"][:1]}  # type: ignore[index]
+HELP: Mapping[str, object] = {
+    "topics": help_pages.TOPICS,
+    "words": help_pages.words(Preferences()),
+    "asked": None,
+}
 STATES: Mapping[str, State] = {
     "sign-in": State("sign-in", {"next": None, "note": None}),
     "sign-in-created": State("sign-in", {"next": None, "note": "account-created"}),
@@ -317,6 +324,10 @@ STATES: Mapping[str, State] = {
     "students": State("students", {"students": STUDENTS}, signed_in=True),
     "students-empty": State("students", {"students": []}, signed_in=True),
     "session": State("session", {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT}, signed_in=True),
+    "help": State("help", HELP),
+    "help-found": State("help", {**HELP, "topics": help_pages.TOPICS[2:3], "asked": "gtid"}),
+    "help-none": State("help", {**HELP, "topics": (), "asked": "cafeteria", "support_url": None}),
+    "help-signed-in": State("help", HELP, signed_in=True),
     "problem": State("problem", {"status": 404, "reference": None, "code": "not-found"}),
     "problem-reference": State(
         "problem", {"status": 500, "reference": "8f14e45f-ceea", "code": "internal-error"}

@@ -59,7 +59,8 @@ def test_every_entry_point_is_a_docstring_and_one_call() -> None:
 
 def test_app_imports_the_faces_and_nothing_below_them() -> None:
     ours = {name for name in imports(ROOT / "app.py") if name.startswith("chalicelib")}
-    web = {"web", "web.account", "web.actions", "web.http", "web.recovery"}
+    pages = {"web.account", "web.actions", "web.help_pages", "web.phone", "web.recovery"}
+    web = {"web", "web.http", *pages}
     faces = {"admin", "settings", "workers", *web}
     assert ours - {"chalicelib"} == {f"chalicelib.{name}" for name in faces}
 
@@ -98,6 +99,9 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/account/password": "POST",
         "/account/email": "POST",
         "/account/sessions/end": "POST",
+        "/help": "GET",
+        "/manifest.webmanifest": "GET",
+        "/service-worker.js": "GET",
         "/status": "GET",
         "/static/{name}": "GET",
         "/problems/{code}": "GET",

@@ -37,8 +37,13 @@ _NO_FORM = (
     errors.BodyTooLarge,
     errors.WrongContentType,
 )
-# Where a page in another language begins if its own address takes only POST.
-_OPENED_AT = {"/create-account": "/activate"}
+# The page that a form stands on, where the form's own address takes only POST.
+_OPENED_AT = {
+    "/create-account": "/activate",
+    "/account/password": "/account",
+    "/account/email": "/account",
+    "/account/sessions/end": "/account",
+}
 _NEVER_SHOWN_AGAIN = frozenset({"password", "verify_password", "current_password", "ssn_last4"})
 
 
@@ -164,9 +169,12 @@ def _kept(call: Call) -> dict[str, str]:
 
 
 def _sign_in(call: Call) -> str:
-    here = call.path.lstrip("/")
-    way = (call.root or "./") + "sign-in"
-    return f"{way}?{urlencode({'next': '/' + here})}" if here and call.method == "GET" else way
+    """Return the way to sign-in and back; a form that met an ended session is told of there."""
+    here = _OPENED_AT.get(call.path, call.path)
+    query = {"next": here} if here != "/" else {}
+    if call.method == "POST":
+        query["note"] = "session-ended"
+    return (call.root or "./") + "sign-in" + (f"?{urlencode(query)}" if query else "")
 
 
 def _waiting(call: Call, refusal: errors.Refusal) -> dict[str, str]:
@@ -279,7 +287,7 @@ def _languages(call: Call) -> list[dict[str, object]]:
     """Return a link to this page in every language, keeping `token` and `next`."""
     path = _OPENED_AT.get(call.path, call.path)
     here = call.root + path.lstrip("/") if path != "/" else "./"
-    kept = {k: v for k, v in call.query.items() if k in ("token", "next", "done")}
+    kept = {k: v for k, v in call.query.items() if k in ("token", "next", "done", "q")}
     return [
         {
             "code": code,
