@@ -57,6 +57,7 @@ class Portal:
         self.console: list[str] = []
         self.posted: list[str] = []
         self.session = (200, IDLE_UNTIL)
+        self.signing_in: tuple[int, dict[str, object]] = (200, {"username": "okafor22"})
         page.on("console", self._noted)
         page.on("pageerror", lambda error: self.console.append(str(error)))
         page.route("**/*", self.serve)
@@ -84,6 +85,9 @@ class Portal:
             said = json.dumps(times)
             answered = status if route.request.method == "GET" or status != 200 else 204
             route.fulfill(status=answered, body="" if answered == 204 else said)
+        elif path == "sign-in" and "application/json" in route.request.headers["accept"]:
+            status, body = self.signing_in
+            route.fulfill(status=status, body=json.dumps(body))
         elif path in STATES:
             html = gallery.render(STATES[path], query.removeprefix("lang=")[:2] or "en")
             kind = "text/html; charset=utf-8"
