@@ -124,18 +124,32 @@ def test_axe_finds_nothing_on_any_page_in_any_state(browser, language, scheme):
 
 
 @pytest.mark.parametrize("language", texts.LANGUAGES)
-def test_nothing_scrolls_sideways_at_320_pixels_even_when_text_is_spaced(browser, language):
+@pytest.mark.parametrize("style", [SPACING, "html {font-size: 200%}"], ids=["spaced", "doubled"])
+def test_nothing_scrolls_sideways_at_320_pixels_however_text_is_set(browser, language, style):
     context = browser.new_context(viewport={"width": 320, "height": 640}, bypass_csp=True)
     portal = Portal(context.new_page())
     wide = {}
     for name in STATES:
         page = portal.open(name, language)
-        page.add_style_tag(content=SPACING)
+        page.add_style_tag(content=style)
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > 320:
             wide[name] = width
     context.close()
     assert wide == {}
+
+
+def test_on_paper_a_page_is_its_content_alone(portal):
+    portal.page.emulate_media(media="print", color_scheme="dark")
+    for name in ("home", "students", "account", "help-signed-in"):
+        page = portal.open(name)
+        for part in ("nav", "footer", "form", ".skip", "dialog"):
+            assert page.locator(f"{part}:visible").count() == 0, (name, part)
+        assert page.locator("h1").is_visible()
+        assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(255, 255, 255)"
+        )
 
 
 def test_buttons_and_fields_are_big_enough_for_a_thumb(portal):
