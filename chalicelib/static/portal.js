@@ -82,6 +82,22 @@
     if (symbols.length === 16) key.value = symbols.match(/.{4}/g).join("-");
   });
 
+  // A form is not sent where there is no connection: the page that came instead would take what was
+  // typed with it.
+  document.addEventListener("submit", (event) => {
+    if (navigator.onLine || event.defaultPrevented) return;
+    event.preventDefault();
+    let note = event.target.querySelector("[data-note]");
+    if (!note) {
+      note = document.createElement("p");
+      note.className = "wrong";
+      note.dataset.note = "";
+      note.setAttribute("role", "alert");
+      event.target.append(note);
+    }
+    note.textContent = document.body.dataset.offline;
+  });
+
   // A search in the page hides what doesn't answer; accents and case don't count, as on the server.
   const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
   for (const form of all("[data-search]")) {

@@ -133,6 +133,20 @@ def test_without_a_connection_the_warning_stays_and_the_form_with_it(portal):
     assert page.input_value("[name=email]") == TYPED
 
 
+def test_without_a_connection_a_form_is_not_sent_and_keeps_what_was_typed(portal):
+    page = portal.page
+    page.fill("[name=email]", TYPED)
+    page.context.set_offline(True)
+    for _ in range(2):
+        page.locator("form[action='account/email'] .button").click()
+        page.get_by_role("alert").get_by_text("We can’t reach the portal.").wait_for()
+    assert page.locator("[data-note]").count() == 1
+    assert portal.posted == []
+    page.context.set_offline(False)
+    with page.expect_request(f"{ORIGIN}/account/email"):
+        page.locator("form[action='account/email'] .button").click()
+
+
 # --- search in the help -------------------------------------------------------------------
 
 
