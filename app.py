@@ -14,8 +14,10 @@ from chalicelib.web import (
     attendance,
     enrollment,
     grades,
+    help_pages,
     household,
     http,
+    phone,
     preferences,
     recovery,
 )
@@ -180,6 +182,24 @@ def own_preferences() -> Response:
 
 
 # --- beside the journey -------------------------------------------------------
+
+
+@app.route("/help", methods=http.GET)
+def help_page() -> Response:
+    """The guide's help, by topic."""
+    return http.answer(app.current_request, help_pages.help_page)
+
+
+@app.route("/manifest.webmanifest", methods=http.GET)
+def manifest() -> Response:
+    """What makes the portal installable."""
+    return http.answer(app.current_request, phone.manifest)
+
+
+@app.route("/service-worker.js", methods=http.GET)
+def service_worker() -> Response:
+    """What shows a page without a connection."""
+    return http.answer(app.current_request, phone.service_worker)
 
 
 @app.route("/status", methods=http.GET)

@@ -22,6 +22,11 @@ _HERE = Path(__file__).parent
 _FALLBACK = "en"
 _HALF_A_DAY = 12
 _PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)\}")
+_ASSET_TYPES: Mapping[str, str] = {
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+}
 _FILLED = re.compile(_PLACEHOLDER.pattern + r"(\.?)")
 
 # English first, which is what a stranger gets; the others by code.
@@ -410,12 +415,49 @@ def asset_body(name: str) -> tuple[str, str] | None:
 @functools.cache
 def _assets() -> Mapping[str, tuple[str, str, str]]:
     """Return plain name, content type and text by hashed name."""
+    bodies = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in sorted((_HERE / "static").iterdir())
+        if path.suffix in _ASSET_TYPES
+    }
+    bodies["offline.html"] = _offline_page()
     files = {}
-    for path in sorted((_HERE / "static").glob("*.js")):
-        body = path.read_text(encoding="utf-8")
-        hashed = f"{path.stem}.{crypto.digest(body)[:12]}{path.suffix}"
-        files[hashed] = (path.name, "text/javascript; charset=utf-8", body)
+    for name, body in bodies.items():
+        stem, _, suffix = name.rpartition(".")
+        hashed = f"{stem}.{crypto.digest(body)[:12]}.{suffix}"
+        files[hashed] = (name, _ASSET_TYPES[f".{suffix}"], body)
     return files
+
+
+def _offline_page() -> str:
+    """Return the page that is shown without a connection: one for everybody, in every language."""
+    told = {
+        "style": Markup(style()),  # noqa: S704 - our own file
+        "said": [
+            {
+                "language": language,
+                "direction": direction(language),
+                "t": functools.partial(_say_markup, language),
+            }
+            for language in LANGUAGES
+        ],
+    }
+    return _environment(html=True).get_template("offline.html").render(told)
+
+
+@functools.cache
+def service_worker() -> str:
+    """Return the service worker's script: the files that it keeps, and a name that tells them apart.
+
+    What it keeps is the same for everybody (security row S62): assets named by their content.
+    """
+    names = sorted(_assets())
+    template = _environment(html=False).get_template("service-worker.js")
+    return template.render(
+        kept=json.dumps([f"static/{name}" for name in names]),
+        offline=json.dumps(f"static/{asset('offline.html')}"),
+        version=json.dumps(f"parent-portal-{crypto.digest(' '.join(names))[:12]}"),
+    )
 
 
 # --- mails --------------------------------------------------------------------

@@ -153,7 +153,9 @@ def _check_sent_away(answer: Answer, path: str) -> None:
     assert way.rsplit("/", 1)[-1] == "sign-in"
     # A form of the account page leads back to that page, which a browser can open.
     back = "/account" if path.startswith("/account/") else path
-    assert query == ("" if path == "/" else f"next={quote(back, safe='')}")
+    assert query.removesuffix("&note=session-ended") == (
+        "" if path == "/" else f"next={quote(back, safe='')}"
+    )
 
 
 def _check_page(answer: Answer, expected: Expected, language: str, path: str) -> None:

@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from chalicelib import texts
+from chalicelib.policy import Preferences
+from chalicelib.web import help_pages
 from tests import gallery_records
 
 NOW = datetime(2026, 11, 24, 14, 30, tzinfo=UTC)
@@ -165,7 +167,7 @@ SCHEDULE = {
         {"weekday": 5, "classes": [SCHEDULED[0], SCHEDULED[1], SCHEDULED[3]]},
     ],
 }
-SESSION = {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT, "now": NOW}
+SESSION = {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT, "now": NOW, "username": "okafor22"}
 
 # What each page of one student has beside its own data.
 OF_STUDENT: Mapping[str, object] = {
@@ -307,6 +309,11 @@ def _enrollment(first: object, second: object = None, **more: object) -> Mapping
     return {**_UNANSWERED, "students": [{**one, "answered": said} for one, said in answers], **more}
 
 
+HELP: Mapping[str, object] = {
+    "topics": help_pages.TOPICS,
+    "words": help_pages.words(Preferences()),
+    "asked": None,
+}
 STATES: Mapping[str, State] = {
     "sign-in": State("sign-in", {"next": None, "note": None}),
     "sign-in-created": State("sign-in", {"next": None, "note": "account-created"}),
@@ -606,6 +613,10 @@ STATES: Mapping[str, State] = {
     ),
     "enrollment-empty": State("enrollment", {**_UNANSWERED, "students": []}, signed_in=True),
     "session": State("session", {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT}, signed_in=True),
+    "help": State("help", HELP),
+    "help-found": State("help", {**HELP, "topics": help_pages.TOPICS[2:3], "asked": "gtid"}),
+    "help-none": State("help", {**HELP, "topics": (), "asked": "cafeteria", "support_url": None}),
+    "help-signed-in": State("help", HELP, signed_in=True),
     "problem": State("problem", {"status": 404, "reference": None, "code": "not-found"}),
     "problem-reference": State(
         "problem", {"status": 500, "reference": "8f14e45f-ceea", "code": "internal-error"}

@@ -121,7 +121,7 @@ def read_child(
 def _read(
     username_key: str, keys: list[dict[str, Any]], *, answers: list[dict[str, Any]] | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Read account, end of all sessions, and what is named of the roster and of enrollment's answers."""
+    """Read account, end of all sessions, and what is named of roster and enrollment's answers."""
     wanted: dict[str, Any] = {
         accounts.account_table(): _consistent([accounts.account_key(username_key)]),
         sessions.session_table(): _consistent([sessions.all_sessions_key()]),

@@ -44,5 +44,9 @@ def session_times(current: Session) -> dict[str, object]:
 
 
 def session_shown(call: Call, current: Session) -> dict[str, object]:
-    """Return the session's times for a page, with our clock beside them: a phone's may be wrong."""
-    return {**session_times(current), "now": iso(call.now)}
+    """Return what a page knows of its session.
+
+    Our clock stands beside the times, since a phone's may be wrong; the username is whose page this
+    is, who alone may go on with it once the session is over.
+    """
+    return {**session_times(current), "now": iso(call.now), "username": current.username_key}

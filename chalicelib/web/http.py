@@ -36,7 +36,7 @@ _NO_FORM = (
     errors.BodyTooLarge,
     errors.WrongContentType,
 )
-# Where a page begins whose own address takes only POST: in another language, or after signing in again.
+# The page that a form stands on, where the form's own address takes only POST.
 _OPENED_AT = {
     "/create-account": "/activate",
     "/account/password": "/account",
@@ -44,7 +44,7 @@ _OPENED_AT = {
     "/account/sessions/end": "/account",
 }
 # What of a page's query stays when the language changes.
-_KEPT = frozenset({"token", "next", "done", "school_year", "class", "month", "before"})
+_KEPT = frozenset({"token", "next", "done", "school_year", "class", "month", "before", "q"})
 _NEVER_SHOWN_AGAIN = frozenset({"password", "verify_password", "current_password", "ssn_last4"})
 
 
@@ -170,9 +170,12 @@ def _kept(call: Call) -> dict[str, str]:
 
 
 def _sign_in(call: Call) -> str:
+    """Return the way to sign-in and back; a form that met an ended session is told of there."""
     here = _OPENED_AT.get(call.path, call.path)
-    way = (call.root or "./") + "sign-in"
-    return f"{way}?{urlencode({'next': here})}" if here != "/" else way
+    query = {"next": here} if here != "/" else {}
+    if call.method == "POST":
+        query["note"] = "session-ended"
+    return (call.root or "./") + "sign-in" + (f"?{urlencode(query)}" if query else "")
 
 
 def _waiting(call: Call, refusal: errors.Refusal) -> dict[str, str]:

@@ -94,12 +94,16 @@ def families() -> Iterator[str]:
     notes = ("password-changed", "email-sent", "sessions-ended")
     yield from (f"account.note.{note}" for note in notes)
     yield from (f"account.mail.{state}" for state in ("bounced", "complained"))
+    for state in ("disabled", "active", "reset-required"):
+        yield f"mail.account-state-changed.{state}"
+    yield from of_signed_in_pages()
+
+
+def of_signed_in_pages() -> Iterator[str]:
     for kind in ("attendance", "grades", "behavior", "messages", "emergency"):
         yield f"preferences.kind.{kind}"
     yield from (f"preferences.channel.{channel}" for channel in ("mail", "text", "voice"))
     yield from (f"preferences.{name}" for name in ("quiet_from", "quiet_to"))
-    for state in ("disabled", "active", "reset-required"):
-        yield f"mail.account-state-changed.{state}"
     yield from (f"household.note.{note}" for note in ("confirmed", "requested"))
     yield from (f"household.status.{state}" for state in ("pending", "approved", "denied"))
     for status in ("present", "absent", "tardy", "earlyDeparture", "partial"):
