@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, http, recovery
+from chalicelib.web import account, actions, http, openapi, recovery
 
 app = Chalice(app_name="parent-portal")
 
@@ -145,6 +145,12 @@ def static(name: str) -> Response:
 def problem(code: str) -> Response:
     """What a problem code means."""
     return http.answer(app.current_request, actions.problem)
+
+
+@app.route("/openapi.json", methods=http.GET)
+def openapi_document() -> Response:
+    """All of this as OpenAPI 3.1, for programs."""
+    return http.answer(app.current_request, openapi.openapi)
 
 
 @app.route("/{proxy+}", methods=http.EVERY_METHOD, content_types=http.BODY_TYPES)
