@@ -90,19 +90,19 @@ def not_me() -> Response:
 # --- signed in ----------------------------------------------------------------
 
 
-@app.route("/", methods=http.GET)
+@app.route("/", methods=http.GET, content_types=http.BODY_TYPES)
 def home() -> Response:
     """The guardian's students and today."""
     return http.answer(app.current_request, actions.home)
 
 
-@app.route("/students", methods=http.GET)
+@app.route("/students", methods=http.GET, content_types=http.BODY_TYPES)
 def students() -> Response:
     """The guardian's students."""
     return http.answer(app.current_request, actions.students)
 
 
-@app.route("/account", methods=http.GET)
+@app.route("/account", methods=http.GET, content_types=http.BODY_TYPES)
 def own_account() -> Response:
     """Username, address on record and open sessions."""
     return http.answer(app.current_request, account.account)
@@ -129,25 +129,25 @@ def account_sessions_end() -> Response:
 # --- beside the journey -------------------------------------------------------
 
 
-@app.route("/status", methods=http.GET)
+@app.route("/status", methods=http.GET, content_types=http.BODY_TYPES)
 def status() -> Response:
     """Whether the portal answers."""
     return http.answer(app.current_request, actions.status)
 
 
-@app.route("/static/{name}", methods=http.GET)
+@app.route("/static/{name}", methods=http.GET, content_types=http.BODY_TYPES)
 def static(name: str) -> Response:
     """A file named by its content's hash."""
     return http.answer(app.current_request, actions.static)
 
 
-@app.route("/problems/{code}", methods=http.GET)
+@app.route("/problems/{code}", methods=http.GET, content_types=http.BODY_TYPES)
 def problem(code: str) -> Response:
     """What a problem code means."""
     return http.answer(app.current_request, actions.problem)
 
 
-@app.route("/openapi.json", methods=http.GET)
+@app.route("/openapi.json", methods=http.GET, content_types=http.BODY_TYPES)
 def openapi_document() -> Response:
     """All of this as OpenAPI 3.1, for programs."""
     return http.answer(app.current_request, openapi.openapi)
