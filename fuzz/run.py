@@ -169,8 +169,14 @@ def main() -> int:
                     *("--header", f"Host: {local.HOST}:{PORT}"),
                     *("--seed", SEED, "--generation-database", "none", *sys.argv[1:]),
                 ],
-                cwd=HERE,
-                env={**os.environ, "FUZZ_FED": str(fed), "FUZZ_CASES": str(cases)},
+                # It leaves notes where it runs, and finds the hooks by their module's name.
+                cwd=stack.folder,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(HERE),
+                    "FUZZ_FED": str(fed),
+                    "FUZZ_CASES": str(cases),
+                },
                 check=False,
             )
             enough = report(cases)
