@@ -12,6 +12,8 @@ DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670
 
 .DEFAULT_GOAL := help
 .PHONY: help run test scale fuzz lint types package check gallery bench pins dynamodb-local clean
+=======
+.PHONY: help run test scale faults lint types package check gallery bench pins dynamodb-local clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +35,9 @@ scale: $(VENV)/ready ## Import 50,000 students on the local stack (a quarter of 
 
 fuzz: $(VENV)/ready $(FUZZ_VENV)/ready ## Call every operation of /openapi.json with what nobody thought of (a few minutes)
 	$(BIN)/python -m fuzz.run $(ARGS)
+
+faults: $(VENV)/ready ## Let every AWS call of every form fail in every way (some minutes)
+	PARENT_PORTAL_EVERY_FAULT=1 $(BIN)/python -m pytest -n auto --dist load tests/portal/test_faults.py tests/portal/test_recovery_faults.py
 
 lint: $(VENV)/ready ## Check style and layers
 	$(BIN)/ruff check .

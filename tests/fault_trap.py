@@ -1,12 +1,14 @@
 """How AWS fails, and a stage that can be put back: every call of one act is made to fail in turn.
 
 A write fails twice: refused, without its effect, and timed out, its effect there and only the answer
-lost. A read has no effect, so it fails once. In which way AWS refuses changes from call to call.
+lost. A read has no effect, so it fails once. In which way AWS refuses changes from call to call; with
+`PARENT_PORTAL_EVERY_FAULT=1` (`make faults`) every call fails in every way.
 """
 
 import contextlib
 import copy
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +27,7 @@ Visitors = Callable[[], PortalClient]
 # What no answer, header or log line may tell of.
 SECRET = "secret-detail"
 TIMED_OUT = "timed out"
-WAYS = ("refused", TIMED_OUT)
+EVERY_FAULT = os.environ.get("PARENT_PORTAL_EVERY_FAULT") == "1"
 _READS = ("Get", "BatchGet", "Query", "Scan")
 _MOST_CALLS = 100
 
@@ -54,6 +56,7 @@ REFUSALS: Mapping[str, tuple[str, int]] = {
 
 
 _FAULTS = (*REFUSALS, TIMED_OUT)
+WAYS = _FAULTS if EVERY_FAULT else ("refused", TIMED_OUT)
 
 
 def refusal(name: str, operation: str) -> ClientError:
@@ -91,7 +94,7 @@ def set_trap(monkeypatch: pytest.MonkeyPatch) -> Trap:
 
     def call(client: Any, operation: str, parameters: Any) -> Any:
         place, reads = len(trap.made), operation.startswith(_READS)
-        if reads and trap.way == TIMED_OUT:
+        if reads and trap.way == TIMED_OUT and not EVERY_FAULT:
             return make(client, operation, parameters)
         trap.made.append(operation)
         if place != trap.fails_at:
