@@ -11,9 +11,7 @@ DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scale fuzz lint types package check gallery bench pins dynamodb-local clean
-=======
-.PHONY: help run test scale faults lint types package check gallery bench pins dynamodb-local clean
+.PHONY: help run test scale fuzz faults lint types package check gallery bench pins dynamodb-local clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
