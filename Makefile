@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ_VENV := .venv-fuzz
 ARGS ?=
 
 # DynamoDB Local comes inside this npm package of AWS (licence: development only, never committed).
@@ -10,7 +11,7 @@ DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scale faults lint types package check gallery bench pins dynamodb-local clean
+.PHONY: help run test scale fuzz faults lint types package check gallery bench pins dynamodb-local clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ endif
 
 scale: $(VENV)/ready ## Import 50,000 students on the local stack (a quarter of an hour)
 	$(BIN)/python -m pytest -s -m scale tests/e2e/test_import_scale.py $(ARGS)
+
+fuzz: $(VENV)/ready $(FUZZ_VENV)/ready ## Call every operation of /openapi.json with what nobody thought of (a few minutes)
+	$(BIN)/python -m fuzz.run $(ARGS)
 
 faults: $(VENV)/ready ## Let every AWS call of every form fail in every way (some minutes)
 	PARENT_PORTAL_EVERY_FAULT=1 $(BIN)/python -m pytest -n auto --dist load tests/portal/test_faults.py tests/portal/test_recovery_faults.py
@@ -60,6 +64,8 @@ pins: ## Pin the libraries of requirements*.in anew (needs uv: pip install uv)
 	  --generate-hashes --no-emit-find-links requirements.in -o requirements.txt
 	UV_CUSTOM_COMPILE_COMMAND="make pins" uv pip compile -q --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-find-links requirements-dev.in -o requirements-dev.txt
+	UV_CUSTOM_COMPILE_COMMAND="make pins" uv pip compile -q --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-find-links requirements-fuzz.in -o requirements-fuzz.txt
 
 clean: ## Forget what was built and the local stack's state
 	rm -rf .build .local .pytest_cache .mypy_cache .ruff_cache
@@ -68,6 +74,11 @@ $(VENV)/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=... names one.")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(FUZZ_VENV)/ready: requirements-fuzz.txt
+	$(PYTHON) -m venv $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
 	@touch $@
 
 .local-tools/dynamodb-local/DynamoDBLocal.jar:

@@ -17,6 +17,7 @@ from chalicelib.web import (
     help_pages,
     household,
     http,
+    openapi,
     phone,
     preferences,
     recovery,
@@ -103,37 +104,37 @@ def not_me() -> Response:
 # --- signed in ----------------------------------------------------------------
 
 
-@app.route("/", methods=http.GET)
+@app.route("/", methods=http.GET, content_types=http.BODY_TYPES)
 def home() -> Response:
     """The guardian's students and today."""
     return http.answer(app.current_request, actions.home)
 
 
-@app.route("/students", methods=http.GET)
+@app.route("/students", methods=http.GET, content_types=http.BODY_TYPES)
 def students() -> Response:
     """The guardian's students."""
     return http.answer(app.current_request, actions.students)
 
 
-@app.route("/students/{id}", methods=http.GET)
+@app.route("/students/{id}", methods=http.GET, content_types=http.BODY_TYPES)
 def student(id: str) -> Response:  # noqa: A002 - the contract's name, read from the path
     """One student with today."""
     return http.answer(app.current_request, student_pages.student)
 
 
-@app.route("/students/{id}/schedule", methods=http.GET)
+@app.route("/students/{id}/schedule", methods=http.GET, content_types=http.BODY_TYPES)
 def student_schedule(id: str) -> Response:  # noqa: A002
     """A student's classes."""
     return http.answer(app.current_request, student_pages.student_schedule)
 
 
-@app.route("/students/{id}/attendance", methods=http.GET)
+@app.route("/students/{id}/attendance", methods=http.GET, content_types=http.BODY_TYPES)
 def student_attendance(id: str) -> Response:  # noqa: A002
     """A student's attendance of a school year."""
     return http.answer(app.current_request, attendance.student_attendance)
 
 
-@app.route("/students/{id}/grades", methods=http.GET)
+@app.route("/students/{id}/grades", methods=http.GET, content_types=http.BODY_TYPES)
 def student_grades(id: str) -> Response:  # noqa: A002
     """A student's grades."""
     return http.answer(app.current_request, grades.student_grades)
@@ -151,7 +152,7 @@ def enrollment_verification() -> Response:
     return http.answer(app.current_request, enrollment.enrollment_page)
 
 
-@app.route("/account", methods=http.GET)
+@app.route("/account", methods=http.GET, content_types=http.BODY_TYPES)
 def own_account() -> Response:
     """Username, address on record and open sessions."""
     return http.answer(app.current_request, account.account)
@@ -184,40 +185,46 @@ def own_preferences() -> Response:
 # --- beside the journey -------------------------------------------------------
 
 
-@app.route("/help", methods=http.GET)
+@app.route("/help", methods=http.GET, content_types=http.BODY_TYPES)
 def help_page() -> Response:
     """The guide's help, by topic."""
     return http.answer(app.current_request, help_pages.help_page)
 
 
-@app.route("/manifest.webmanifest", methods=http.GET)
+@app.route("/manifest.webmanifest", methods=http.GET, content_types=http.BODY_TYPES)
 def manifest() -> Response:
     """What makes the portal installable."""
     return http.answer(app.current_request, phone.manifest)
 
 
-@app.route("/service-worker.js", methods=http.GET)
+@app.route("/service-worker.js", methods=http.GET, content_types=http.BODY_TYPES)
 def service_worker() -> Response:
     """What shows a page without a connection."""
     return http.answer(app.current_request, phone.service_worker)
 
 
-@app.route("/status", methods=http.GET)
+@app.route("/status", methods=http.GET, content_types=http.BODY_TYPES)
 def status() -> Response:
     """Whether the portal answers."""
     return http.answer(app.current_request, actions.status)
 
 
-@app.route("/static/{name}", methods=http.GET)
+@app.route("/static/{name}", methods=http.GET, content_types=http.BODY_TYPES)
 def static(name: str) -> Response:
     """A file named by its content's hash."""
     return http.answer(app.current_request, actions.static)
 
 
-@app.route("/problems/{code}", methods=http.GET)
+@app.route("/problems/{code}", methods=http.GET, content_types=http.BODY_TYPES)
 def problem(code: str) -> Response:
     """What a problem code means."""
     return http.answer(app.current_request, actions.problem)
+
+
+@app.route("/openapi.json", methods=http.GET, content_types=http.BODY_TYPES)
+def openapi_document() -> Response:
+    """All of this as OpenAPI 3.1, for programs."""
+    return http.answer(app.current_request, openapi.openapi)
 
 
 @app.route("/{proxy+}", methods=http.EVERY_METHOD, content_types=http.BODY_TYPES)

@@ -1,7 +1,8 @@
 """A visitor of the portal as tests use it: an event as API Gateway makes it in, an answer out.
 
 Chalice's own router and converter make the event, so what is declared in app.py is what is tried.
-Cookies are kept like a browser keeps them; the address of the client is the request context's.
+Cookies are kept like a browser keeps them; the address of the client is the request context's. Every
+answer is held against /openapi.json.
 """
 
 import json as json_module
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 
 from chalice.local import LambdaContext, LambdaEventConverter, RouteMatcher
 
-from tests import permissions
+from tests import api_contract, permissions
 
 JSON, FORM, HTML = "application/json", "application/x-www-form-urlencoded", "text/html"
 
@@ -98,6 +99,7 @@ class PortalClient:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent.update({name.lower(): value for name, value in (headers or {}).items()})
         answer = self.send(method, path, sent, body, ip or self.ip)
+        api_contract.check(method, path, answer.status, answer.headers, answer.text)
         self._keep_cookies(answer)
         return answer
 

@@ -112,9 +112,21 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/status": "GET",
         "/static/{name}": "GET",
         "/problems/{code}": "GET",
+        "/openapi.json": "GET",
     }
     assert "cors" not in (ROOT / "app.py").read_text("utf-8").lower()
     assert app.debug is False
+
+
+def test_every_route_takes_every_content_type_so_that_none_is_refused_without_our_headers() -> None:
+    """Also those that read no body: Chalice judges the header of a GET too (S56)."""
+    routes = importlib.import_module("app").app.routes
+    taken = {
+        (path, method): entry.content_types
+        for path, methods in routes.items()
+        for method, entry in methods.items()
+    }
+    assert [one for one, types in taken.items() if types != http.BODY_TYPES] == []
 
 
 # --- who may import what (S1, S86) ----------------------------------------------
@@ -190,7 +202,7 @@ def test_importing_the_app_makes_no_client_and_needs_no_environment() -> None:
 
 # --- dependencies (S91) ---------------------------------------------------------
 
-LOCKED = ["requirements.txt", "requirements-dev.txt"]
+LOCKED = ["requirements.txt", "requirements-dev.txt", "requirements-fuzz.txt"]
 
 
 @pytest.mark.parametrize("name", LOCKED)
@@ -204,7 +216,7 @@ def test_every_library_is_pinned_with_hashes(name: str) -> None:
     assert not re.search(r"(?m)^\s*(--(extra-)?index-url|--find-links|-e|git\+)", text)
 
 
-@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in"])
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in", "requirements-fuzz.in"])
 def test_every_library_that_we_ask_for_has_a_reason(name: str) -> None:
     reasoned = False
     for line in (ROOT / name).read_text("utf-8").splitlines():

@@ -92,6 +92,16 @@ def test_a_charset_beside_the_content_type_is_fine(portal: PortalClient) -> None
     assert answer.code == "sign-in-failed"
 
 
+@pytest.mark.parametrize("kind", ["text/xml", "application/xml; q", "nonsense"])
+def test_what_a_get_says_of_a_body_that_it_hasnt_is_ignored(
+    portal: PortalClient, kind: str
+) -> None:
+    for path in ("/sign-in", "/status", "/problems/invalid", "/openapi.json"):
+        answer = portal.get(path, headers={"Content-Type": kind})
+        assert answer.status == 200, path
+        assert answer.header("content-security-policy"), path
+
+
 # --- other sites --------------------------------------------------------------
 
 

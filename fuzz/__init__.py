@@ -1,0 +1,1 @@
+"""Schemathesis on the local stack: `make fuzz`."""

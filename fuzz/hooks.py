@@ -1,0 +1,115 @@
+"""What Schemathesis can't know: who is signed in, and keys, links and names that there are.
+
+Runs in Schemathesis's process. Every third case of an operation that was made to fit gets what makes it
+succeed; all others go as they were generated. Each case comes from an address of its own.
+"""
+
+import itertools
+import json
+import os
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from schemathesis import AuthContext, Case, HookContext, Response
+
+FED = json.loads(Path(os.environ["FUZZ_FED"]).read_text("utf-8"))
+CASES = Path(os.environ["FUZZ_CASES"])
+# Whose session an operation is called with; every other one is the reader's.
+WHOSE = {
+    "/account/password": "password",
+    "/account/email": "email",
+    "/account/sessions/end": "ender",
+}
+PROBLEMS = ("invalid", "locked-out", "not-found")
+
+_places = itertools.count(1)
+_turns: dict[str, "itertools.count[int]"] = defaultdict(itertools.count)
+_keys, _sign_outs = iter(FED["keys"]), iter(FED["sign_outs"])
+_writing = threading.Lock()
+
+
+def _new_password() -> dict[str, str]:
+    return {"password": FED["password"], "verify_password": FED["password"]}
+
+
+def _create_account() -> dict[str, str]:
+    return {
+        "activation_key": next(_keys, FED["keys"][-1]),
+        "username": f"fuzz{next(_places)}",
+        **_new_password(),
+    }
+
+
+BODIES = {
+    "/enrollment": lambda: {"student_id": FED["students"][0], "answer": "returning"},
+    "/preferences": lambda: {"language": "en", "grades.mail": "true"},
+    "/household": lambda: {"action": "confirm"},
+    "/activation-key": lambda: {"student_number": FED["numbers"][0], "ssn_last4": "0000"},
+    "/activate": lambda: {"activation_key": FED["keys"][-1]},
+    "/create-account": _create_account,
+    "/sign-in": lambda: {"username": FED["usernames"]["signer"], "password": FED["password"]},
+    "/forgot-username": lambda: {"email": f"somebody{next(_places)}@example.net"},
+    "/forgot-password": lambda: {"username": FED["usernames"]["reset"]},
+    "/reset-password": lambda: {"token": FED["reset"], **_new_password()},
+    "/confirm-email": lambda: {"token": FED["confirm"]},
+    "/not-me": lambda: {"token": FED["not_me"]},
+    "/account/password": lambda: {"current_password": FED["password"], **_new_password()},
+    "/account/email": lambda: {
+        "current_password": FED["password"],
+        "email": f"somebody{next(_places)}@example.net",
+    },
+    "/account/sessions/end": lambda: {"current_password": FED["password"]},
+}
+PARAMETERS = {
+    "id": lambda: FED["students"][0],
+    "/static/{name}": lambda: {"name": FED["assets"][0]},
+    "/problems/{code}": lambda: {"code": PROBLEMS[next(_places) % len(PROBLEMS)]},
+}
+
+
+@schemathesis.auth(refresh_interval=None)
+class Session:
+    """The session's cookie, for operations that name it."""
+
+    def get(self, case: Case, _: AuthContext) -> str | None:
+        """Return whose session the case is sent with."""
+        path = case.operation.path
+        if path == "/sign-out":
+            return next(_sign_outs, None)
+        if not case.operation.definition.raw.get("security"):
+            return None
+        return str(FED["sessions"][WHOSE.get(path, "reader")])
+
+    def set(self, case: Case, data: str, _: AuthContext) -> None:
+        """Put the cookie into the case."""
+        case.cookies = {**(case.cookies or {}), "session": data}
+
+
+@schemathesis.hook
+def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    """Give the case an address, a face, and in its turn what lets it succeed."""
+    kwargs["allow_redirects"] = False
+    place, turn = next(_places), next(_turns[case.operation.label])
+    headers = dict(case.headers or {})
+    headers["X-Forwarded-For"] = f"10.{place >> 16 & 255}.{place >> 8 & 255}.{place & 255}"
+    headers["Accept"] = "text/html" if turn % 5 == 4 else "application/json"  # noqa: PLR2004
+    case.headers = headers
+    fits = case.meta is None or case.meta.generation.mode.is_positive
+    if not fits or turn % 3:
+        return
+    path = case.operation.path
+    if case.method.upper() == "POST" and path in BODIES:
+        case.body = BODIES[path]()
+    if path in PARAMETERS:
+        case.path_parameters = PARAMETERS[path]()
+
+
+@schemathesis.hook
+def after_call(_: HookContext, case: Case, response: Response) -> None:
+    """Note the case and what it was answered."""
+    label = f"{case.operation.method.upper()} {case.operation.path}"
+    with _writing, CASES.open("a", encoding="utf-8") as noted:
+        noted.write(json.dumps([label, response.status_code]) + "\n")
