@@ -140,12 +140,12 @@ def test_confirming_counts_for_the_districts_day(rosa: PortalClient, monday: Any
 
 def test_a_browser_comes_back_to_the_page_with_a_note(rosa: PortalClient) -> None:
     answer = rosa.post("/household", {"action": "confirm"}, accept=HTML, form=True)
-    assert (answer.status, answer.header("location")) == (303, "./household?note=confirmed")
-    assert "We have noted" in rosa.get("/household?note=confirmed", accept=HTML).text
+    assert (answer.status, answer.header("location")) == (303, "./household?done=confirmed")
+    assert "We have noted" in rosa.get("/household?done=confirmed", accept=HTML).text
     asked = rosa.post("/household", ASK, accept=HTML, form=True)
-    assert asked.header("location") == "./household?note=requested"
-    assert "Waiting for the school" in rosa.get("/household?note=requested", accept=HTML).text
-    assert "bogus" not in rosa.get("/household?note=bogus", accept=HTML).text
+    assert asked.header("location") == "./household?done=requested"
+    assert "Waiting for the school" in rosa.get("/household?done=requested", accept=HTML).text
+    assert 'class="note' not in rosa.get("/household?done=bogus", accept=HTML).text
 
 
 def test_an_address_that_the_school_changed_since_is_not_confirmed(rosa: PortalClient) -> None:
