@@ -37,7 +37,7 @@ def household_page(call: Call) -> Answer:
     }[action]
     asked = {**typed, "action": action, "account": seen.account.account_id}
     repeats.once("household", call.form_id, asked, first=act, again=lambda: None, now=call.now)
-    location = f"household?note={_NOTES[action]}"
+    location = f"household?done={_NOTES[action]}"
     if not call.wants_json:
         return Answer(location=location)
     return _answer(call, household.look(call.cookie("session"), now=call.now))
@@ -75,7 +75,7 @@ def _request(one: ShownRequest) -> dict[str, object]:
 
 
 def _shown(call: Call, seen: Household) -> dict[str, object]:
-    note = call.query.get("note")
+    note = call.query.get("done")
     known = {name: value or "" for name, value in seen.known.items()}
     return {
         **_body(seen),
