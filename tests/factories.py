@@ -139,8 +139,17 @@ def guardian(
     return SomeGuardian(guardian_id, email)
 
 
-def link(guardian_id: str, one: SomeStudent, *, portal_access: bool = True) -> None:
-    """Relate a guardian and a student, as the import does."""
+def link(
+    guardian_id: str,
+    one: SomeStudent,
+    *,
+    portal_access: bool = True,
+    barred_in_place: bool = False,
+) -> None:
+    """Relate a guardian and a student, as the import does.
+
+    `barred_in_place` leaves the guardian's side there without access, as no import does.
+    """
     data = {
         "student_id": one.student_id,
         "guardian_id": guardian_id,
@@ -152,7 +161,7 @@ def link(guardian_id: str, one: SomeStudent, *, portal_access: bool = True) -> N
         "contact_order": 1,
     }
     _put(f"student#{one.student_id}", f"guardian#{guardian_id}", data)
-    if portal_access:
+    if portal_access or barred_in_place:
         _put(f"guardian#{guardian_id}", f"student#{one.student_id}", data)
 
 

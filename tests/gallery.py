@@ -121,6 +121,50 @@ TODAY = (
         "newest_grades": [],
     },
 )
+SWITCHER = [
+    {
+        "name": f"{one['given_name']} {one['family_name']}",
+        "path": f"students/{one['id']}",
+        "current": place == 0,
+    }
+    for place, one in enumerate(STUDENTS)
+]
+AT_HOME = {"switcher": [{**one, "current": False} for one in SWITCHER]}
+STUDENT = {"student": STUDENTS[0], "section": "", "today": TODAY[0], "switcher": SWITCHER}
+SCHEDULED = [
+    {**one, "days": days, "term_start": "2026-08-03", "term_end": "2026-12-18"}
+    for one, days in zip(
+        TODAY[0]["classes"],  # type: ignore[arg-type]
+        (["Mon", "Tue", "Wed", "Thu", "Fri"], ["Mon", "Wed", "Fri"], ["Tue", "Thu"], []),
+        strict=True,
+    )
+]
+SCHEDULE = {
+    **STUDENT,
+    "section": "schedule",
+    "switcher": [{**one, "path": f"{one['path']}/schedule"} for one in SWITCHER],
+    "current": SCHEDULED,
+    "later": [
+        {
+            **SCHEDULED[2],
+            "title": "Art",
+            "term": "Spring",
+            "term_start": "2027-01-05",
+            "term_end": None,
+        }
+    ],
+    "over": [
+        {**SCHEDULED[0], "title": "Swimming", "term_start": None, "term_end": "2026-10-02"},
+        {**SCHEDULED[3], "title": "Chess", "term_end": "2026-10-02"},
+    ],
+    "week": [
+        {"weekday": 1, "classes": [SCHEDULED[0], SCHEDULED[1], SCHEDULED[3]]},
+        {"weekday": 2, "classes": [SCHEDULED[0], SCHEDULED[2], SCHEDULED[3]]},
+        {"weekday": 3, "classes": [SCHEDULED[0], SCHEDULED[1], SCHEDULED[3]]},
+        {"weekday": 4, "classes": [SCHEDULED[0], SCHEDULED[2], SCHEDULED[3]]},
+        {"weekday": 5, "classes": [SCHEDULED[0], SCHEDULED[1], SCHEDULED[3]]},
+    ],
+}
 SESSION = {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT, "now": NOW}
 
 # What each page of one student has beside its own data.
@@ -316,7 +360,7 @@ STATES: Mapping[str, State] = {
         },
         signed_in=True,
     ),
-    "home": State("home", {"students": STUDENTS, "today": TODAY}, signed_in=True),
+    "home": State("home", {"students": STUDENTS, "today": TODAY, **AT_HOME}, signed_in=True),
     "home-last": State(
         "home",
         {
@@ -328,7 +372,37 @@ STATES: Mapping[str, State] = {
         signed_in=True,
     ),
     "home-empty": State("home", {"students": [], "today": []}, signed_in=True),
-    "students": State("students", {"students": STUDENTS}, signed_in=True),
+    "students": State("students", {"students": STUDENTS, **AT_HOME}, signed_in=True),
+    "student": State("student", STUDENT, signed_in=True, root="../"),
+    "student-no-numbers": State(
+        "student",
+        {
+            "student": {**STUDENTS[1], "student_number": None},
+            "section": "",
+            "today": TODAY[1],
+        },
+        signed_in=True,
+        root="../",
+    ),
+    "student-schedule": State("student-schedule", SCHEDULE, signed_in=True, root="../../"),
+    "student-schedule-no-days": State(
+        "student-schedule",
+        {**SCHEDULE, "current": SCHEDULED[3:], "later": [], "over": [], "week": []},
+        signed_in=True,
+        root="../../",
+    ),
+    "student-schedule-ended": State(
+        "student-schedule",
+        {**SCHEDULE, "current": [], "later": [], "week": []},
+        signed_in=True,
+        root="../../",
+    ),
+    "student-schedule-empty": State(
+        "student-schedule",
+        {**SCHEDULE, "current": [], "later": [], "over": [], "week": []},
+        signed_in=True,
+        root="../../",
+    ),
     "students-empty": State("students", {"students": []}, signed_in=True),
     **{
         f"student-{name}": State(

@@ -12,12 +12,13 @@ _SCHOOL_DAYS = DAYS[:5]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A student's classes, told apart by their terms, each list in the order of the day.
+    """A student's classes, told apart by their terms, each list in the order of the periods.
 
     Attributes:
         current: the classes whose term runs, or that name no term.
         later, over: those whose term is still to come, and those whose term has ended.
-        week: the current ones again by the days they meet on; empty where no class names its days.
+        week: the current ones again by the days they meet on, in the order of the day; empty where no
+            class names its days.
     """
 
     current: tuple[SchoolClass, ...]
@@ -28,7 +29,7 @@ class Schedule:
 
 def of_classes(classes: Sequence[SchoolClass], today: date) -> Schedule:
     """Return the schedule as it stands on a day."""
-    ordered = in_order(classes)
+    ordered = by_period(classes)
     current = tuple(one for one in ordered if _place(one, today) == 0)
     return Schedule(
         current=current,
@@ -41,7 +42,7 @@ def of_classes(classes: Sequence[SchoolClass], today: date) -> Schedule:
 def _week(classes: Sequence[SchoolClass]) -> tuple[tuple[str, tuple[SchoolClass, ...]], ...]:
     if not any(one.days for one in classes):
         return ()
-    days = ((day, tuple(one for one in classes if day in _days(one))) for day in DAYS)
+    days = ((day, tuple(one for one in in_order(classes) if day in _days(one))) for day in DAYS)
     return tuple((day, meeting) for day, meeting in days if meeting)
 
 
@@ -64,10 +65,17 @@ def _place(school_class: SchoolClass, day: date) -> int:
 
 def in_order(classes: Iterable[SchoolClass]) -> list[SchoolClass]:
     """Order classes as a day runs: by start, then period (2 before 10), then title."""
+    return sorted(classes, key=lambda one: (one.start_time or "99:99", *_period(one)))
 
-    def place(one: SchoolClass) -> tuple[str, int, str, str]:
-        period = one.periods[0] if one.periods else ""
-        number = int(period) if period.isascii() and period.isdigit() else 99
-        return one.start_time or "99:99", number, period, one.title
 
-    return sorted(classes, key=place)
+def by_period(classes: Iterable[SchoolClass]) -> list[SchoolClass]:
+    """Order classes by period (2 before 10), then start, then title; those without one last."""
+    return sorted(
+        classes, key=lambda one: (*_period(one)[:2], one.start_time or "99:99", one.title)
+    )
+
+
+def _period(one: SchoolClass) -> tuple[int, str, str]:
+    period = one.periods[0] if one.periods else ""
+    number = int(period) if period.isascii() and period.isdigit() else 99
+    return number, period or "\uffff", one.title

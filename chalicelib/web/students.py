@@ -33,7 +33,7 @@ def student_schedule(call: Call) -> Answer:
     seen = family.schedule_of(child.summary, now=call.now)
     body = {
         "student_id": child.summary.student_id,
-        "classes": [class_fields(one) for one in schedule.in_order(child.summary.classes)],
+        "classes": [class_fields(one) for one in schedule.by_period(child.summary.classes)],
     }
     parts = {
         name: [_shown_class(one) for one in getattr(seen, name)]
