@@ -137,9 +137,9 @@ def grades(text: str = "Well explained.", title: str = "Mathematics 5") -> dict[
                 "term": "Fall 2026",
                 "href": "grades?class=m5",
                 "posted": [
-                    {"grading_period": "Q1", "type": "gradingPeriod", "grade": "B+", "score": 88.0},
-                    {"grading_period": "Fall", "type": "semester", "grade": None, "score": 91.0},
-                    {"grading_period": None, "type": "final", "grade": "A", "score": None},
+                    {"grading_period": "Q1", "kind": None, "grade": "B+", "score": 88.0},
+                    {"grading_period": "Fall", "kind": "semester", "grade": None, "score": 91.0},
+                    {"grading_period": None, "kind": "final", "grade": "A", "score": None},
                 ],
                 "category_averages": [
                     {"category": "Quizzes", "weight": 40.0, "average": 91.5},

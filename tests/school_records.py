@@ -92,5 +92,14 @@ def remove(pk: str, sk: str) -> None:
     roster_writes.write_items([], [(pk, sk)])
 
 
+def calls_of_page(calls: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return a page's DynamoDB calls, but for the preferences, which are read once a minute."""
+    return [
+        operation
+        for service, operation, table in calls
+        if service == "dynamodb" and not table.endswith("-preferences")
+    ]
+
+
 def _json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

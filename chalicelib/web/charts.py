@@ -1,21 +1,22 @@
 """Where a chart's bars, points and lines lie; the templates draw them as inline SVG.
 
-Lengths are in the units of the drawing's view box, rounded, since each stands in the page. What a
-chart shows is in the table beside it too, so that nothing depends on seeing it.
+Lengths are in the units of the drawing's view box, rounded, since each stands in the page. The drawing
+holds no text: the labels are the page's, so that they keep their size on a phone. What a chart shows
+is in the table beside it too, so that nothing depends on seeing it.
 """
 
 from collections.abc import Mapping, Sequence
 
-WIDTH, HEIGHT = 360, 150
-# What is kept free for the labels: of the scale at the start, above, and of the months below.
-_SIDE, _TOP, _FOOT = 30, 10, 22
+WIDTH, HEIGHT = 260, 120
 _BAR_MOST = 26
-# Bars of a table of many months have a gap of a third.
+# A bar fills two thirds of its month's place.
 _FILLED = 0.66
-_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _LINES = 4
-# A scale of percents begins at a multiple of ten, and has at least twenty.
-_TEN, _LEAST, _WHOLE = 10, 20, 100
+# Of more months than that every second is named: their names have no place side by side.
+_NAMED_MOST = 6
+# A scale of percents ends at a hundred at least, and has at least twenty.
+_LEAST, _WHOLE = 20, 100
 
 
 def bars(columns: Sequence[tuple[str, Mapping[str, int]]]) -> dict[str, object] | None:
@@ -23,26 +24,21 @@ def bars(columns: Sequence[tuple[str, Mapping[str, int]]]) -> dict[str, object] 
     most = max((sum(counts.values()) for _, counts in columns), default=0)
     if not most:
         return None
-    step = next((step for step in _STEPS if most <= step * _LINES), most)
+    step = _step(most)
     top = -(-most // step) * step
-    place = (WIDTH - _SIDE) / len(columns)
+    place = WIDTH / len(columns)
     thick = min(_BAR_MOST, place * _FILLED)
-    shown = []
-    for number, (month, counts) in enumerate(columns):
-        middle = _SIDE + place * (number + 0.5)
-        parts, below = [], 0
+    parts = []
+    for number, (_, counts) in enumerate(columns):
+        left, below = round(place * (number + 0.5) - thick / 2, 1), 0
         for kind, count in counts.items():
             if count:
                 upper, lower = _height(below + count, 0, top), _height(below, 0, top)
-                parts.append({"kind": kind, "y": upper, "height": round(lower - upper, 1)})
+                height = round(lower - upper, 1)
+                parts.append({"kind": kind, "x": left, "y": upper, "height": height})
                 below += count
-        left = round(middle - thick / 2, 1)
-        shown.append({"month": month, "x": round(middle, 1), "left": left, "parts": parts})
-    return {
-        **_frame([(str(value), _height(value, 0, top)) for value in range(0, top + 1, step)]),
-        "thick": round(thick, 1),
-        "columns": shown,
-    }
+    months = [month for month, _ in columns]
+    return {**_frame(months, range(0, top + 1, step)), "thick": round(thick, 1), "parts": parts}
 
 
 def line(points: Sequence[tuple[str, float]]) -> dict[str, object] | None:
@@ -50,38 +46,42 @@ def line(points: Sequence[tuple[str, float]]) -> dict[str, object] | None:
     if not points:
         return None
     values = [value for _, value in points]
-    bottom = max(0, int(min(values) // _TEN) * _TEN)
-    top = max(_WHOLE, -int(-max(values) // _TEN) * _TEN)
-    bottom = min(bottom, top - _LEAST)
-    step = next(step for step in (5, 10, 20, 50, 100, 200, 500, top) if top - bottom <= step * 5)
-    place = (WIDTH - _SIDE) / len(points)
+    highest = max(_WHOLE, *values)
+    lowest = max(0.0, min(*values, highest - _LEAST))
+    step = max(_LEAST // 2, _step(highest - lowest))
+    bottom, top = int(lowest // step) * step, -int(-highest // step) * step
+    place = WIDTH / len(points)
     shown = [
-        {
-            "month": month,
-            "x": round(_SIDE + place * (number + 0.5), 1),
-            "y": _height(max(value, bottom), bottom, top),
-        }
-        for number, (month, value) in enumerate(points)
+        {"x": round(place * (number + 0.5), 1), "y": _height(max(value, bottom), bottom, top)}
+        for number, value in enumerate(values)
     ]
-    ticks = [(str(value), _height(value, bottom, top)) for value in range(bottom, top + 1, step)]
     return {
-        **_frame(ticks),
+        **_frame([month for month, _ in points], range(bottom, top + 1, step)),
         "points": shown,
         "path": " ".join(f"{one['x']},{one['y']}" for one in shown),
     }
 
 
-def _frame(ticks: Sequence[tuple[str, float]]) -> dict[str, object]:
+def _step(span: float) -> int:
+    """Return how far lines lie apart so that there are few of them."""
+    return next((step for step in _STEPS if span <= step * _LINES), int(span))
+
+
+def _frame(months: Sequence[str], scale: range) -> dict[str, object]:
+    """Return what both kinds have: labels, the highest first, their lines, and months with names."""
+    last = len(months) - 1
+    named = 1 if len(months) <= _NAMED_MOST else 2
     return {
         "width": WIDTH,
         "height": HEIGHT,
-        "side": _SIDE,
-        "foot": HEIGHT - 6,
-        "ticks": [{"label": label, "y": y} for label, y in ticks],
+        "labels": [str(value) for value in reversed(scale)],
+        "lines": [_height(value, scale[0], scale[-1]) for value in scale],
+        "months": [
+            month if (last - number) % named == 0 else None for number, month in enumerate(months)
+        ],
     }
 
 
 def _height(value: float, bottom: float, top: float) -> float:
     """Return how far from the drawing's upper edge a value lies."""
-    free = HEIGHT - _TOP - _FOOT
-    return round(_TOP + free * (1 - (value - bottom) / (top - bottom)), 1)
+    return round(HEIGHT * (1 - (value - bottom) / (top - bottom)), 1)

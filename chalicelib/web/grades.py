@@ -2,7 +2,7 @@
 
 from chalicelib.domain import grades
 from chalicelib.domain.grades import ClassGrades, Grades
-from chalicelib.storage.school_records import Assignment
+from chalicelib.storage.school_records import Assignment, PostedGrade
 from chalicelib.web import charts, students
 from chalicelib.web.call import Call
 from chalicelib.web.http import Answer
@@ -42,20 +42,21 @@ def _class(one: ClassGrades) -> dict[str, object]:
         "id": one.id,
         "title": one.title,
         "term": one.term,
-        "posted": [
-            {
-                "grading_period": posted.grading_period,
-                "type": posted.type,
-                "grade": posted.grade,
-                "score": posted.score,
-            }
-            for posted in one.posted
-        ],
+        "posted": [_posted(posted) for posted in one.posted],
         "assignments": [_assignment(work) for work in one.assignments],
         "category_averages": [
             {"category": of.category, "weight": of.weight, "average": of.average}
             for of in one.category_averages
         ],
+    }
+
+
+def _posted(one: PostedGrade) -> dict[str, object]:
+    return {
+        "grading_period": one.grading_period,
+        "type": one.type,
+        "grade": one.grade,
+        "score": one.score,
     }
 
 
@@ -105,8 +106,14 @@ def _shown_class(one: ClassGrades) -> dict[str, object]:
     return {
         **_class(one),
         "href": same_page("grades", class_=one.id),
+        "posted": [_shown_posted(posted) for posted in one.posted],
         "assignments": [_shown_assignment(work) for work in one.assignments],
     }
+
+
+def _shown_posted(one: PostedGrade) -> dict[str, object]:
+    said = one.grading_period is not None and one.type == "gradingPeriod"
+    return {**_posted(one), "kind": None if said else one.type}
 
 
 def _shown_assignment(one: Assignment) -> dict[str, object]:

@@ -9,7 +9,7 @@ import time_machine
 from tests import factories
 from tests.factories import SomeStudent
 from tests.portal_client import HTML, PortalClient
-from tests.school_records import class_id, event, put, remove
+from tests.school_records import calls_of_page, class_id, event, put, remove
 
 HOSTILE = "<script>alert('x')</script>\"'{{7*7}}"
 NO_TOTALS = dict.fromkeys(("absent", "tardy", "early_departure", "excused", "unexcused"), 0)
@@ -236,8 +236,7 @@ def test_the_page_takes_three_calls_all_consistent(
     for query in ("", f"?class={class_id('Math')}", "?school_year=2025"):
         aws_calls.clear()
         read(parent, ana, query)
-        operations = [one for service, one, _ in aws_calls if service == "dynamodb"]
-        assert operations == ["UpdateItem", "BatchGetItem", "Query"]
+        assert calls_of_page(aws_calls) == ["UpdateItem", "BatchGetItem", "Query"]
 
 
 def test_somebody_elses_child_is_not_found(

