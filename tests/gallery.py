@@ -169,19 +169,6 @@ SCHEDULE = {
 }
 SESSION = {"idle_until": IDLE_UNTIL, "ends_at": ENDS_AT, "now": NOW, "username": "okafor22"}
 
-# What each page of one student has beside its own data.
-OF_STUDENT: Mapping[str, object] = {
-    "student": STUDENTS[0],
-    "switcher": [
-        {
-            "name": f"{one['given_name']} {one['family_name']}",
-            "path": f"students/{one['id']}",
-            "current": one is STUDENTS[0],
-        }
-        for one in STUDENTS
-    ],
-}
-
 
 @dataclass(frozen=True)
 class State:
@@ -548,7 +535,7 @@ STATES: Mapping[str, State] = {
     **{
         f"student-{name}": State(
             f"student-{section}",
-            {**OF_STUDENT, "section": section, **data},
+            {**STUDENT, "section": section, **data},
             signed_in=True,
             root="../../",
         )

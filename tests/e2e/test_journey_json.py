@@ -177,7 +177,8 @@ def test_an_import_killed_half_way_ends_with_every_family(office, killed, first,
     kinds = [(pk.split("#")[0], sk) for pk, sk in first]
     assert kinds.count(("student", "profile")) == STUDENTS
     assert kinds.count(("student", "summary")) == STUDENTS
-    links = [key for key in first if key[0].startswith("guardian#") and key[1] != "profile"]
+    assert kinds.count(("student", "record")) == STUDENTS
+    links = [key for key in first if key[0][:9] == "guardian#" and key[1][:8] == "student#"]
     expected = sum(link.portal_access for family in families for link in family.links)
     assert len(links) == expected
 
@@ -282,11 +283,14 @@ def test_a_delta_changes_only_what_it_names(office, first, families, today, tmp_
         "attendance.csv": (1, 0, 0),
     }
     places = {(pk, sk.split("#")[0]) for pk, sk in journeys.differing(before, items(office))}
-    # Home shows the five newest grades; on a day with posted grades the test isn't one of them.
-    assert places - {(student_pk("S000002-1"), "summary")} == {
+    # Home shows the five newest grades; on a day with posted grades the test isn't one of them. The
+    # record says of a year only whether there was any absence.
+    may = {(student_pk("S000002-1"), "summary"), (student_pk("S000003-1"), "record")}
+    assert places - may == {
         (guardian_pk("G000010-1"), "profile"),
         (guardian_pk("G000010-1"), "access"),
         (student_pk("S000002-1"), "grade"),
+        (student_pk("S000002-1"), "record"),
         (student_pk("S000003-1"), "attendance"),
         (student_pk("S000003-1"), "summary"),
     }

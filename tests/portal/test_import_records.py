@@ -139,7 +139,11 @@ def test_years_that_left_the_roster_keep_their_events_and_their_days(
     office: Office, new_visitor: Visitors, clock: Any
 ) -> None:
     made = district(1)
-    made.files["attendance.csv"].append(absence("a9", "s1", "2026-06-20", attendanceStatus="tardy"))
+    # The first week of a year that began earlier in August than the next, and summer school.
+    made.files["attendance.csv"] += [
+        absence("a8", "s1", "2025-08-05"),
+        absence("a9", "s1", "2026-06-20", attendanceStatus="tardy"),
+    ]
     office.upload(made)
     clock.move_to("2026-09-01T17:00:00+00:00")
     following = district(1)
@@ -155,8 +159,12 @@ def test_years_that_left_the_roster_keep_their_events_and_their_days(
     assert [one["date"] for one in newest["events"]] == ["2026-08-31"]
     assert newest["totals"]["absent"] == 1
     before = visitor.get(f"{path}?school_year=2026").json()
-    assert [one["date"] for one in before["events"]] == ["2026-06-20", "2026-02-03"]
-    assert (before["totals"]["absent"], before["totals"]["tardy"]) == (1, 1)
+    assert [one["date"] for one in before["events"]] == [
+        "2026-06-20",
+        "2026-02-03",
+        "2025-08-05",
+    ]
+    assert (before["totals"]["absent"], before["totals"]["tardy"]) == (2, 1)
     (own,) = visitor.get("/").json()["today"]
     assert own["totals"] == newest["totals"]
 
