@@ -61,8 +61,8 @@ BODIES = {
     "/account/sessions/end": lambda: {"current_password": FED["password"]},
 }
 PARAMETERS = {
-    "/static/{name}": lambda: {"name": FED["assets"][0]},
-    "/problems/{code}": lambda: {"code": PROBLEMS[next(_places) % len(PROBLEMS)]},
+    "name": lambda: FED["assets"][0],
+    "code": lambda: PROBLEMS[next(_places) % len(PROBLEMS)],
 }
 
 
@@ -99,8 +99,8 @@ def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     path = case.operation.path
     if case.method.upper() == "POST" and path in BODIES:
         case.body = BODIES[path]()
-    if path in PARAMETERS:
-        case.path_parameters = PARAMETERS[path]()
+    if case.path_parameters:
+        case.path_parameters = {name: PARAMETERS[name]() for name in case.path_parameters}
 
 
 @schemathesis.hook
