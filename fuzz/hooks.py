@@ -44,9 +44,6 @@ def _create_account() -> dict[str, str]:
 
 
 BODIES = {
-    "/enrollment": lambda: {"student_id": FED["students"][0], "answer": "returning"},
-    "/preferences": lambda: {"language": "en", "grades.mail": "true"},
-    "/household": lambda: {"action": "confirm"},
     "/activation-key": lambda: {"student_number": FED["numbers"][0], "ssn_last4": "0000"},
     "/activate": lambda: {"activation_key": FED["keys"][-1]},
     "/create-account": _create_account,
@@ -64,9 +61,8 @@ BODIES = {
     "/account/sessions/end": lambda: {"current_password": FED["password"]},
 }
 PARAMETERS = {
-    "id": lambda: FED["students"][0],
-    "/static/{name}": lambda: {"name": FED["assets"][0]},
-    "/problems/{code}": lambda: {"code": PROBLEMS[next(_places) % len(PROBLEMS)]},
+    "name": lambda: FED["assets"][0],
+    "code": lambda: PROBLEMS[next(_places) % len(PROBLEMS)],
 }
 
 
@@ -103,8 +99,8 @@ def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     path = case.operation.path
     if case.method.upper() == "POST" and path in BODIES:
         case.body = BODIES[path]()
-    if path in PARAMETERS:
-        case.path_parameters = PARAMETERS[path]()
+    if case.path_parameters:
+        case.path_parameters = {name: PARAMETERS[name]() for name in case.path_parameters}
 
 
 @schemathesis.hook
