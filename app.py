@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent
 
 from chalicelib import admin, settings, workers
-from chalicelib.web import account, actions, http, recovery
+from chalicelib.web import account, actions, http, recovery, sso
 
 app = Chalice(app_name="parent-portal")
 
@@ -52,6 +52,18 @@ def sign_out() -> Response:
 def session() -> Response:
     """When the session ends; POST puts it off."""
     return http.answer(app.current_request, actions.session)
+
+
+@app.route("/sso", methods=http.GET)
+def start_sso() -> Response:
+    """Go to the district's identity provider."""
+    return http.answer(app.current_request, sso.start)
+
+
+@app.route("/sso/callback", methods=http.GET)
+def sso_callback() -> Response:
+    """Come back from it."""
+    return http.answer(app.current_request, sso.sso_callback)
 
 
 # --- recovery -----------------------------------------------------------------
@@ -124,6 +136,18 @@ def account_email() -> Response:
 def account_sessions_end() -> Response:
     """End every other session."""
     return http.answer(app.current_request, account.account_sessions_end)
+
+
+@app.route("/account/sso", methods=http.POST, content_types=http.BODY_TYPES)
+def account_sso() -> Response:
+    """Link the district's single sign-on to the account."""
+    return http.answer(app.current_request, sso.account_sso)
+
+
+@app.route("/account/sso/unlink", methods=http.POST, content_types=http.BODY_TYPES)
+def account_sso_unlink() -> Response:
+    """Unlink it."""
+    return http.answer(app.current_request, sso.account_sso_unlink)
 
 
 # --- beside the journey -------------------------------------------------------

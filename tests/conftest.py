@@ -22,7 +22,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.ses.models import ses_backends
 from moto.sesv2.responses import SESV2Response
 
-from chalicelib.storage import aws, district
+from chalicelib.storage import aws, district, oidc
 from tests import aws_stage, permissions
 from tests.aws_stage import AwsStage
 from tests.portal_client import PortalClient
@@ -58,6 +58,7 @@ def forget_caches() -> None:
     """Be a new container: no secret or preference of another test's stage (clients may stay)."""
     aws.forget_keyring()
     district.forget_preferences()
+    oidc.forget()
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_every_entry_point_is_a_docstring_and_one_call() -> None:
 
 def test_app_imports_the_faces_and_nothing_below_them() -> None:
     ours = {name for name in imports(ROOT / "app.py") if name.startswith("chalicelib")}
-    web = {"web", "web.account", "web.actions", "web.http", "web.recovery"}
+    web = {"web", "web.account", "web.actions", "web.http", "web.recovery", "web.sso"}
     faces = {"admin", "settings", "workers", *web}
     assert ours - {"chalicelib"} == {f"chalicelib.{name}" for name in faces}
 
@@ -89,6 +89,8 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/sign-out": "POST",
         "/session": "GETPOST",
         "/students": "GET",
+        "/sso": "GET",
+        "/sso/callback": "GET",
         "/forgot-username": "GETPOST",
         "/forgot-password": "GETPOST",
         "/reset-password": "GETPOST",
@@ -98,6 +100,8 @@ def test_routes_take_the_contracts_methods_and_no_other() -> None:
         "/account/password": "POST",
         "/account/email": "POST",
         "/account/sessions/end": "POST",
+        "/account/sso": "POST",
+        "/account/sso/unlink": "POST",
         "/status": "GET",
         "/static/{name}": "GET",
         "/problems/{code}": "GET",

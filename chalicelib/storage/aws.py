@@ -79,6 +79,23 @@ def _read_keyring() -> crypto.Keyring:
     return crypto.Keyring(tuple(versions))
 
 
+def sso_client_secret() -> str | None:
+    """Return the secret by which the identity provider knows us; None where the district made none.
+
+    Raises:
+        Unavailable: Secrets Manager doesn't answer.
+    """
+    try:
+        answer = _secrets_manager().get_secret_value(SecretId=settings.name("sso"))
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return None
+        raise errors.Unavailable from error
+    except BotoCoreError as error:
+        raise errors.Unavailable from error
+    return answer["SecretString"].strip()
+
+
 def queue_mail(message: Mapping[str, object], *, delay: int = 0) -> None:
     """Put one mail on the queue; `workers.send_mail` delivers it, `delay` seconds later at the soonest.
 

@@ -199,6 +199,8 @@ class Account:
     pending_link: str | None
     not_me_after: int | None
     mail_state: str | None
+    sso_link: str | None
+    sso_generation: int
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,11 @@ _NO_FORM = (
     errors.WrongContentType,
 )
 # Where a page in another language begins if its own address takes only POST.
-_OPENED_AT = {"/create-account": "/activate"}
+_OPENED_AT = {
+    "/create-account": "/activate",
+    "/account/sso": "/account",
+    "/account/sso/unlink": "/account",
+}
 _NEVER_SHOWN_AGAIN = frozenset({"password", "verify_password", "current_password", "ssn_last4"})
 
 
@@ -255,6 +259,7 @@ def render(call: Call, page: str, data: Mapping[str, object], *, signed_in: bool
             "support_url": preferences.support_url,
             "signed_in": signed_in,
             "time_zone": preferences.time_zone,
+            "sso": preferences.has_sso(),
             **data,
         },
     )

@@ -125,7 +125,10 @@ def creating(new_visitor: Visitors, place: int) -> Story:
     name = f"Parent{place}"
 
     def parts() -> set[bool]:
-        record, used = roster.guardian_partition(guardian.guardian_id), activation_keys.read_key(hashes)
+        record, used = (
+            roster.guardian_partition(guardian.guardian_id),
+            activation_keys.read_key(hashes),
+        )
         assert record is not None
         assert used is not None
         return {
