@@ -3,12 +3,19 @@
 import base64
 import json
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from chalicelib import crypto, settings
 from chalicelib.storage import accounts, aws, district, oidc
@@ -503,6 +510,50 @@ def test_outside_the_local_stage_only_public_addresses_by_https_are_asked(
     monkeypatch.setattr(oidc, "HTTPConnection", None)
     with pytest.raises(oidc.ProviderFailed, match=r"not public|address"):
         oidc.provider(issuer, now=factories.NOW)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_taken(
+    stage: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    provider = IdentityProvider().start()
+    assert provider.server is not None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own_certificate(tmp_path))
+    provider.server.socket = context.wrap_socket(provider.server.socket, server_side=True)
+    address = provider.issuer.replace("http:", "https:")
+    with pytest.raises(oidc.ProviderFailed, match="SSLCertVerificationError"):
+        oidc.provider(address, now=factories.NOW)
+    assert provider.asked == []
+    provider.stop()
+
+
+def own_certificate(folder: Path) -> Path:
+    """Write a key with a certificate for 127.0.0.1 that only it has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(factories.NOW - timedelta(days=1))
+        .not_valid_after(factories.NOW + timedelta(days=3650))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
 
 
 # --- linking (S79) ----------------------------------------------------------------------------
