@@ -88,7 +88,11 @@ def sso_client_secret() -> str | None:
     try:
         answer = _secrets_manager().get_secret_value(SecretId=settings.name("sso"))
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+        code = error.response["Error"]["Code"]
+        if code == "AccessDeniedException":
+            # What a name that nobody has is answered by, or a key of KMS that isn't open to us.
+            logs.event("sso-secret-denied", level="warning")
+        if code in ("AccessDeniedException", "ResourceNotFoundException"):
             return None
         raise errors.Unavailable from error
     except BotoCoreError as error:
