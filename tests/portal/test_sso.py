@@ -460,8 +460,8 @@ def test_a_provider_that_answers_badly_opens_nothing_and_costs_little(
     path: str,
     how: Any,
 ) -> None:
-    monkeypatch.setattr(oidc, "PAUSE_SECONDS", 0.2)
-    monkeypatch.setattr(oidc, "WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr(oidc, "PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(oidc, "WHOLE_SECONDS", 1.5)
     provider.respond[path] = how
     answer = portal.get("/sso")
     if path != DISCOVERY:
