@@ -10,7 +10,8 @@ DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scale lint types package check bench pins dynamodb-local oidc-provider clean
+.PHONY: help run test scale faults lint types package check gallery bench pins dynamodb-local
+.PHONY: oidc-provider clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ endif
 scale: $(VENV)/ready ## Import 50,000 students on the local stack (a quarter of an hour)
 	$(BIN)/python -m pytest -s -m scale tests/e2e/test_import_scale.py $(ARGS)
 
+faults: $(VENV)/ready ## Let every AWS call of every form fail in every way (some minutes)
+	PARENT_PORTAL_EVERY_FAULT=1 $(BIN)/python -m pytest -n auto --dist load tests/portal/test_faults.py tests/portal/test_recovery_faults.py
+
 lint: $(VENV)/ready ## Check style and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +47,9 @@ package: $(VENV)/ready ## Write template and zip for AWS to .build/prod, and che
 	$(BIN)/cfn-lint .build/prod/template.json
 
 check: lint types package test ## All of these
+
+gallery: $(VENV)/ready ## Write every page and mail in every state, to look at
+	$(BIN)/python -m tests.gallery .build/gallery
 
 bench: $(VENV)/ready ## Measure whether answers' times tell known from unknown; ARGS=500
 	$(BIN)/python -m bench.answers $(ARGS)

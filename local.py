@@ -362,7 +362,8 @@ def _load_sample(stack: LocalStack) -> dict[str, Any]:
 @contextlib.contextmanager
 def running(stack: LocalStack, *, made: package.Package | None = None) -> Iterator[LocalStack]:
     """Start, deploy and, when done, save and stop a stack."""
-    made = made or package.build(package.LOCAL)
+    # In the stack's own folder: stacks that start at once don't pack over each other.
+    made = made or package.build(package.LOCAL, out=stack.folder / "package")
     stack.start()
     try:
         deploy(stack, made)

@@ -71,7 +71,8 @@ def build(stage: str, *, out: Path | None = None) -> Package:
     Raises:
         PackageError: Chalice or pip failed, or the zip can't be imported.
     """
-    out = out or BUILD / stage
+    # Chalice works in the folder that it packages, where a relative path leads elsewhere.
+    out = (out or BUILD / stage).resolve()
     shutil.rmtree(out, ignore_errors=True)
     source = out / "source"
     _copy_source(source, stage)
@@ -254,11 +255,13 @@ def _libraries(stage: str) -> Path:
     if done.returncode != 0:
         raise PackageError(f"pip failed:\n{done.stdout}{done.stderr}")
     _trim(fresh)
-    # Two that build at once make the same; the second finds the first one's.
-    if folder.is_dir():
-        shutil.rmtree(fresh)
-    else:
+    try:
         fresh.rename(folder)
+    except OSError:
+        # Of two that build at once, which make the same, the second finds the first one's.
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(fresh)
     return folder
 
 

@@ -61,12 +61,6 @@ class NotFound(Refusal):
     code, status = "not-found", 404
 
 
-class MethodNotAllowed(Refusal):
-    """The path is ours, the method isn't."""
-
-    code, status = "method-not-allowed", 405
-
-
 class BodyTooLarge(Refusal):
     """A body over 16 KiB."""
 

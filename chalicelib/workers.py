@@ -54,9 +54,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], datetime], None]] = {
     "account-created": lambda m, now: mail.mail_account_created(
         m["username_key"], m["account_id"], m["queued_at"], now=now
     ),
-    "address-changed": lambda m, now: mail.mail_address_changed(
-        m["id"], m["guardian_id"], m["old_address"], now=now
-    ),
+    "address-changed": lambda m, now: mail.mail_address_changed(m, now=now),
 }
 
 

@@ -22,6 +22,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.ses.models import ses_backends
 from moto.sesv2.responses import SESV2Response
 
+from chalicelib import crypto
 from chalicelib.storage import aws, district, oidc
 from tests import aws_stage, permissions
 from tests.aws_stage import AwsStage
@@ -186,6 +187,13 @@ def _sent() -> list[SentMail]:
         SentMail(message.destinations["ToAddresses"][0], message.subject, message.body)
         for message in backend.sent_messages
     ]
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spend a hundredth on each password: hundreds are hashed here, and none is to be kept safe."""
+    monkeypatch.setattr(crypto, "ARGON2_MEMORY_KIB", 64)
+    monkeypatch.setattr(crypto, "ARGON2_PASSES", 1)
 
 
 @pytest.fixture

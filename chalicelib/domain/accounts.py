@@ -351,14 +351,12 @@ def change_password(
         SignInRequired: the account changed meanwhile.
     """
     prove(account, current_password, ip=ip, now=now)
-    faults = credentials.password_faults(
+    credentials.require_password(
         password,
         verify_password,
         username=account.username,
         preferences=district.preferences(),
     )
-    if faults:
-        raise errors.Invalid(errors=faults)
     mail.queue_notice(
         "password-changed",
         account,

@@ -7,7 +7,7 @@ import functools
 import re
 import unicodedata
 
-from chalicelib import policy
+from chalicelib import errors, policy
 from chalicelib.errors import FieldError
 
 USERNAME_LEAST, USERNAME_MOST = 3, 30
@@ -65,6 +65,19 @@ def password_faults(
     if password != verify_password:
         faults.append(FieldError("verify_password", "mismatch"))
     return faults
+
+
+def require_password(
+    password: str, verify_password: str, *, username: str, preferences: policy.Preferences
+) -> None:
+    """Judge the new password of an account that there is.
+
+    Raises:
+        Invalid: what it lacks, see `password_faults`.
+    """
+    faults = password_faults(password, verify_password, username=username, preferences=preferences)
+    if faults:
+        raise errors.Invalid(errors=faults)
 
 
 def _has_control_character(password: str) -> bool:

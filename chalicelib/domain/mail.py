@@ -150,13 +150,15 @@ def queue_notice(
     *,
     proof: Mapping[str, int],
     event: str | None = None,
+    by: links.Link | None = None,
     now: datetime,
     **data: object,
 ) -> None:
     """Queue a mail that tells of a security event, before the event is written.
 
     A crash in between loses no mail; the worker sends none for what never came to be: every attribute
-    named in `proof` must have reached its value. What can't fail any more needs no proof. Queued again
+    named in `proof` must have reached its value, and where it comes about by the use of a mailed link,
+    in one transaction with it, that link must be used. What can't fail needs no proof. Queued again
     for the same `event` of an account (a try that failed half-way, and the next) it is mailed once.
     """
     name = f"{notice}#{account.account_id}#{event}" if event else crypto.new_id()
@@ -170,10 +172,16 @@ def queue_notice(
             "to": account.email,
             "proof": dict(proof),
             "data": data,
+            "by": used_link(by),
             "queued_at": int(now.timestamp()),
         },
         delay=1 if proof else 0,
     )
+
+
+def used_link(link: links.Link | None) -> Mapping[str, str] | None:
+    """Return how a message on the queue names the link whose use is its proof."""
+    return None if link is None else {"kind": link.kind, "hash": link.link_hash}
 
 
 def mail_notice(message: Mapping[str, Any], *, now: datetime) -> None:
@@ -217,13 +225,27 @@ def _proven(message: Mapping[str, Any], now: datetime) -> Account | None:
         account is not None
         and account.account_id == message["account_id"]
         and all((getattr(account, name) or 0) >= value for name, value in message["proof"].items())
+        and _is_used(message.get("by"))
     )
-    if came_to_be:
-        return account
+    if not came_to_be:
+        _refuse_early(message, now)
+    return account if came_to_be else None
+
+
+def _is_used(link: Mapping[str, str] | None) -> bool:
+    """Whether what comes about by a link did.
+
+    A generation alone doesn't prove it: something else may have moved it on first. Days later the
+    link is purged, and then it does.
+    """
+    return link is None or links.is_used(link["kind"], link["hash"]) is not False
+
+
+def _refuse_early(message: Mapping[str, Any], now: datetime) -> None:
+    """Wait with what isn't there yet; after a minute it never will be."""
     queued = datetime.fromtimestamp(message["queued_at"], UTC)
     if now - queued < timedelta(seconds=_ACCOUNT_SECONDS):
         raise Busy
-    return None
 
 
 def not_me_link(
@@ -339,18 +361,22 @@ def mail_account_created(
             )
 
 
-# --- address changed by the roster --------------------------------------------
+# --- address changed by the roster, or taken back -----------------------------
 
 
-def mail_address_changed(
-    message_id: str, guardian_id: str, old_address: str, *, now: datetime
-) -> None:
-    """Tell an old address that the school's roster changed it.
+def mail_address_changed(message: Mapping[str, Any], *, now: datetime) -> None:
+    """Tell an old address that it is one no more.
 
     No link but the ticket form: the roster may be putting a mistake right (contract, `/not-me`).
+
+    Raises:
+        Busy: what takes it back isn't written yet; after a minute it never will be.
     """
-    guardian = roster.guardian_partition(guardian_id)
+    if not _is_used(message.get("by")):
+        _refuse_early(message, now)
+        return
+    guardian = roster.guardian_partition(message["guardian_id"])
     languages = texts.LANGUAGES if guardian is None else languages_of(guardian)
-    with once(message_id, now=now) as send:
+    with once(message["id"], now=now) as send:
         if send is not None:
-            send(old_address, "address-changed", languages=languages, data={})
+            send(message["old_address"], "address-changed", languages=languages, data={})

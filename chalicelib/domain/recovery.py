@@ -285,19 +285,18 @@ def reset_password(token: str, password: str, verify_password: str, *, now: date
         if found is None:
             break
         account = found[1]
-        faults = credentials.password_faults(
+        credentials.require_password(
             password,
             verify_password,
             username=account.username,
             preferences=district.preferences(),
         )
-        if faults:
-            raise errors.Invalid(errors=faults)
         mail.queue_notice(
             "password-changed",
             account,
             proof={"password_generation": account.password_generation + 1},
             event=f"password#{account.password_generation + 1}",
+            by=link,
             now=now,
         )
         try:
@@ -443,6 +442,7 @@ def confirm_address(token: str, *, now: datetime) -> None:
                 account,
                 proof={"link_generation": account.link_generation + 1},
                 event=f"address#{account.link_generation + 1}",
+                by=link,
                 now=now,
                 restore=account.email,
                 restore_source=account.email_source,
@@ -511,7 +511,10 @@ def _take_back(link: Link, account: Account, *, request_id: str, now: datetime) 
                 "id": f"not-me#{link.link_hash}",
                 "guardian_id": account.guardian_id,
                 "old_address": account.email,
-            }
+                "by": mail.used_link(link),
+                "queued_at": int(now.timestamp()),
+            },
+            delay=1,
         )
     account_changes.take_back(account, link, restored_hash=restored, now=now)
 

@@ -97,6 +97,15 @@ def read(kind: str, link_hashes: list[str]) -> Link | None:
     return None
 
 
+def is_used(kind: str, link_hash: str) -> bool | None:
+    """Whether a link was used, read consistently; None where the link is there no more."""
+    try:
+        item = _Link.get(link_hash, kind, consistent_read=True)
+    except _Link.DoesNotExist:
+        return None
+    return item.used_at is not None
+
+
 def use(transaction: TransactWrite, link: Link, *, now: datetime) -> None:
     """Add to a transaction the single use of a link: unused, and not expired."""
     at = int(now.timestamp())

@@ -33,13 +33,15 @@ _NO_FORM = (
     errors.Malformed,
     errors.CrossSite,
     errors.NotFound,
-    errors.MethodNotAllowed,
     errors.BodyTooLarge,
     errors.WrongContentType,
 )
-# Where a page in another language begins if its own address takes only POST.
+# Where a page begins whose own address takes only POST: in another language, or after signing in again.
 _OPENED_AT = {
     "/create-account": "/activate",
+    "/account/password": "/account",
+    "/account/email": "/account",
+    "/account/sessions/end": "/account",
     "/account/sso": "/account",
     "/account/sso/unlink": "/account",
 }
@@ -168,9 +170,9 @@ def _kept(call: Call) -> dict[str, str]:
 
 
 def _sign_in(call: Call) -> str:
-    here = call.path.lstrip("/")
+    here = _OPENED_AT.get(call.path, call.path)
     way = (call.root or "./") + "sign-in"
-    return f"{way}?{urlencode({'next': '/' + here})}" if here and call.method == "GET" else way
+    return f"{way}?{urlencode({'next': here})}" if here != "/" else way
 
 
 def _waiting(call: Call, refusal: errors.Refusal) -> dict[str, str]:

@@ -30,14 +30,7 @@ Mailbox = Callable[[], list[SentMail]]
 Refused = type[errors.Refusal]
 _T = TypeVar("_T")
 
-pytestmark = pytest.mark.usefixtures("stage")
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spend a hundredth on each password, so that what runs at once meets at the tables."""
-    monkeypatch.setattr(crypto, "ARGON2_MEMORY_KIB", 64)
-    monkeypatch.setattr(crypto, "ARGON2_PASSES", 1)
+pytestmark = pytest.mark.usefixtures("stage", "cheap_hashes")
 
 
 @pytest.fixture
