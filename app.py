@@ -21,6 +21,7 @@ from chalicelib.web import (
     phone,
     preferences,
     recovery,
+    sso,
 )
 from chalicelib.web import students as student_pages
 
@@ -66,6 +67,18 @@ def sign_out() -> Response:
 def session() -> Response:
     """When the session ends; POST puts it off."""
     return http.answer(app.current_request, actions.session)
+
+
+@app.route("/sso", methods=http.GET, content_types=http.BODY_TYPES)
+def start_sso() -> Response:
+    """Go to the district's identity provider."""
+    return http.answer(app.current_request, sso.start)
+
+
+@app.route("/sso/callback", methods=http.GET, content_types=http.BODY_TYPES)
+def sso_callback() -> Response:
+    """Come back from it."""
+    return http.answer(app.current_request, sso.sso_callback)
 
 
 # --- recovery -----------------------------------------------------------------
@@ -180,6 +193,18 @@ def account_sessions_end() -> Response:
 def own_preferences() -> Response:
     """The guardian's language, notifications and quiet hours."""
     return http.answer(app.current_request, preferences.preferences)
+
+
+@app.route("/account/sso", methods=http.POST, content_types=http.BODY_TYPES)
+def account_sso() -> Response:
+    """Link the district's single sign-on to the account."""
+    return http.answer(app.current_request, sso.account_sso)
+
+
+@app.route("/account/sso/unlink", methods=http.POST, content_types=http.BODY_TYPES)
+def account_sso_unlink() -> Response:
+    """Unlink it."""
+    return http.answer(app.current_request, sso.account_sso_unlink)
 
 
 # --- beside the journey -------------------------------------------------------

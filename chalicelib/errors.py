@@ -169,6 +169,18 @@ class PasswordResetRequired(Refusal):
     code, status = "password-reset-required", 403
 
 
+class SsoNotLinked(Refusal):
+    """What came back from the identity provider opens no account, or was used or too old."""
+
+    code, status = "sso-not-linked", 403
+
+
+class SsoUnavailable(Refusal):
+    """The identity provider doesn't answer, or with nothing that could be trusted."""
+
+    code, status = "sso-unavailable", 502
+
+
 # --- the console --------------------------------------------------------------
 
 

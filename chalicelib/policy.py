@@ -109,6 +109,10 @@ class Preferences:
         assert limit.most is not None
         return limit.most
 
+    def has_sso(self) -> bool:
+        """Whether the district has an identity provider that parents may sign in with."""
+        return bool(self.sso_issuer and self.sso_client_id)
+
     def trusts(self, ip: str) -> bool:
         """Whether the address is in one of the district's own networks."""
         if not self.trusted_networks:

@@ -281,6 +281,8 @@ _FORM_AT: Mapping[str, str] = {
     "account/email": "email",
     "account/password": "password",
     "account/sessions/end": "sessions",
+    "account/sso": "sso",
+    "account/sso/unlink": "sso",
 }
 
 # What every page is given; a face that has nothing to say about one of them may leave it out.
@@ -298,6 +300,7 @@ _COMMON: Mapping[str, object] = {
     "session": None,
     "switcher": (),
     "time_zone": "UTC",
+    "sso": False,
     "confirm_link_hours": policy.CONFIRM_LINK_HOURS,
     "not_me_link_days": policy.NOT_ME_LINK_DAYS,
 }

@@ -36,6 +36,8 @@ PASSWORD = "blue42horses"  # noqa: S105 - of made-up families
 ROLES = ("reader", "password", "email", "ender", "signer", "reset", "confirm", "stranger")
 # Keys that are left for Schemathesis to use up.
 SPARE_KEYS = 4
+# These go to an identity provider, which the stack has none of (tests/portal/test_sso.py).
+NEED_A_PROVIDER = ("GET /sso", "GET /sso/callback", "POST /account/sso", "POST /account/sso/unlink")
 ADULTS = ("parent", "guardian")
 MAIL_SECONDS = 60
 
@@ -145,7 +147,7 @@ def report(cases: Path) -> bool:
     for operation in sorted(tried):
         print(f"{operation:32}{tried[operation]:6} cases{succeeded[operation]:6} succeeded")
     print(f"{tried.total()} cases; " + ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items())))
-    never = [operation for operation in tried if not succeeded[operation]]
+    never = [one for one in tried if not succeeded[one] and one not in NEED_A_PROVIDER]
     if never:
         print("Never succeeded: " + ", ".join(sorted(never)))
     return not never and tried.total() >= LEAST_CASES

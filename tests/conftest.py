@@ -23,7 +23,7 @@ from moto.ses.models import ses_backends
 from moto.sesv2.responses import SESV2Response
 
 from chalicelib import crypto
-from chalicelib.storage import aws, district
+from chalicelib.storage import aws, district, oidc
 from tests import aws_stage, permissions
 from tests.aws_stage import AwsStage
 from tests.portal_client import PortalClient
@@ -59,6 +59,7 @@ def forget_caches() -> None:
     """Be a new container: no secret or preference of another test's stage (clients may stay)."""
     aws.forget_keyring()
     district.forget_preferences()
+    oidc.forget()
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ PAGE_OF_ITS_OWN = {
     "too-large",
     "unsupported-media-type",
     "unavailable",
+    "sso-not-linked",
+    "sso-unavailable",
 }
 # A form that comes back at another path; None where a dead link's page asks for nothing any more.
 COMES_BACK_AT: Mapping[str, str | None] = {
@@ -50,6 +52,8 @@ FORM_PARTS = {
     "/account/email": "email-",
     "/account/password": "password-",
     "/account/sessions/end": "sessions-",
+    "/account/sso": "sso-",
+    "/account/sso/unlink": "sso-",
 }
 
 

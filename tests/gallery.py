@@ -207,6 +207,7 @@ ACCOUNT: Mapping[str, object] = {
     ],
     "rules": RULES,
     "note": None,
+    "sso_linked": False,
 }
 KNOWN: Mapping[str, str | None] = {
     "address1": "1420 Peachtree Battle Avenue NW",
@@ -306,6 +307,7 @@ STATES: Mapping[str, State] = {
     "sign-in-created": State("sign-in", {"next": None, "note": "account-created"}),
     "sign-in-signed-out": State("sign-in", {"next": None, "note": "signed-out"}),
     "sign-in-ended": State("sign-in", {"next": "students", "note": "session-ended"}),
+    "sign-in-sso": State("sign-in", {"next": None, "note": None, "sso": True}),
     "sign-in-failed": State(
         "sign-in",
         {"next": None, "note": None, "values": {"username": "okafor22"}},
@@ -394,6 +396,34 @@ STATES: Mapping[str, State] = {
     ),
     "account-email-sent": State("account", {**ACCOUNT, "note": "email-sent"}, signed_in=True),
     "account-sessions-ended": State("account", {**ALONE, "note": "sessions-ended"}, signed_in=True),
+    "account-sso": State("account", {**ALONE, "sso": True}, signed_in=True),
+    "account-sso-linked": State(
+        "account",
+        {**ALONE, "sso": True, "sso_linked": True, "note": "sso-linked"},
+        signed_in=True,
+    ),
+    "account-sso-unlinked": State(
+        "account", {**ALONE, "sso": True, "note": "sso-unlinked"}, signed_in=True
+    ),
+    "account-sso-wrong": State(
+        "account",
+        {**ALONE, "sso": True, "path": "/account/sso"},
+        wrong=(("current_password", "wrong", {}),),
+        signed_in=True,
+        root="../",
+    ),
+    "sso": State(
+        "sso",
+        {"location": "https://id.example.org/authorize?client_id=portal", "path": "/account/sso"},
+        signed_in=True,
+        root="../",
+    ),
+    "problem-sso-not-linked": State(
+        "problem", {"status": 403, "reference": None, "code": "sso-not-linked"}
+    ),
+    "problem-sso-unavailable": State(
+        "problem", {"status": 502, "reference": None, "code": "sso-unavailable"}
+    ),
     "account-password-wrong": State(
         "account",
         {**ACCOUNT, "path": "/account/password"},
@@ -677,6 +707,8 @@ MAILS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "new-device": ("new-device", {"device": "Firefox, Windows", "time": NOW}),
     "new-device-unknown": ("new-device", {"device": None, "time": NOW}),
     "digest": ("digest", {"children": NEWS}),
+    "sso-linked": ("sso-linked", {}),
+    "sso-unlinked": ("sso-unlinked", {}),
     "account-disabled": ("account-state-changed", {"state": "disabled"}),
     "account-enabled": ("account-state-changed", {"state": "active"}),
     "account-reset-required": ("account-state-changed", {"state": "reset-required"}),

@@ -135,9 +135,10 @@ def _covers(pattern: Any, resource: str) -> bool:
             if found[1] == "RosterBucket":
                 return resource.startswith(found[2].removesuffix("*"))
             return resource == f"{_name(found[1])}/{found[2]}"
-        case {"Fn::Sub": str(text)} if ":configuration-set/" in text:
+        case {"Fn::Sub": str(text)} if ":configuration-set/" in text or ":secret:" in text:
             named = text.rpartition(":")[2].replace("${Stage}", "local")
-            return resource == named
+            # AWS adds six characters to a secret's name in its ARN.
+            return resource == named.removesuffix("-??????")
         case _:
             # A sender's identity: the recorder sees no name for it.
             return resource == "*"

@@ -74,14 +74,19 @@ def sign_in(
         logs.event("sign-in-failed")
         raise errors.SignInFailed
     try:
-        signed_in = _begin(checked, password, device=device.name, known=known, now=now)
+        signed_in = begin_session(
+            checked,
+            device=device.name,
+            known=known,
+            password=password,
+            again=lambda: _checked(accounts.read_account(name), password),
+            now=now,
+        )
     finally:
         # Right, whatever follows: a disabled account's owner isn't guessing.
         limits.give_back(of_name)
         limits.give_back(from_ip)
-    if carried:
-        sign_out(carried)
-    _end_oldest_sessions(name)
+    end_earlier_sessions(name, carried)
     return signed_in
 
 
@@ -95,9 +100,24 @@ def _checked(account: Account | None, password: str) -> Account | None:
     return account if fits else None
 
 
-def _begin(
-    account: Account | None, password: str, *, device: str, known: bool, now: datetime
+def begin_session(
+    account: Account | None,
+    *,
+    device: str,
+    known: bool,
+    password: str | None,
+    sso_link: str | None = None,
+    again: Callable[[], Account | None],
+    now: datetime,
 ) -> SignedIn:
+    """Begin a session for whoever proved the account theirs, by its password or by single sign-on.
+
+    Where the account changed meanwhile, `again` reads and judges it anew; None means no more.
+
+    Raises:
+        SignInFailed: it isn't theirs any more.
+        AccountDisabled, PasswordResetRequired, LockedOut: it is, and it is shut.
+    """
     for _ in range(_ROUNDS):
         if account is None:
             break
@@ -105,7 +125,7 @@ def _begin(
         token = crypto.new_token()
         preferences = district.preferences()
         lasts = timedelta(hours=preferences.session_hours)
-        stale = crypto.needs_rehash(account.password_hash)
+        stale = password is not None and crypto.needs_rehash(account.password_hash)
         if not known:
             # Queued before the session is made; none is sent for a sign-in that never came to be.
             mail.queue_notice(
@@ -121,9 +141,10 @@ def _begin(
                 aws.keyring().hash("session", token),
                 account,
                 device=device,
-                rehashed=crypto.hash_password(password) if stale else None,
+                rehashed=crypto.hash_password(password) if password and stale else None,
                 # Under the secret's current version: an older one retires (security row S85).
                 address_hash=addresses.hashed(account.email),
+                sso_link=sso_link,
                 purge_at=int((now + lasts).timestamp()),
                 unlocked=_lockouts(account, preferences, now),
                 now=now,
@@ -132,7 +153,7 @@ def _begin(
             logs.event("sign-in-refused", account=account.account_id, reason="locked-out")
             raise errors.LockedOut(locked_until=_locked_until(account, preferences, now)) from error
         except accounts.AccountChanged:
-            account = _checked(accounts.read_account(account.username_key), password)
+            account = again()
             continue
         logs.event("sign-in-succeeded", account=account.account_id)
         return SignedIn(
@@ -163,8 +184,13 @@ def _locked_until(account: Account, preferences: policy.Preferences, now: dateti
     return until or preferences.next_midnight(now)
 
 
-def _end_oldest_sessions(username_key: str) -> None:
-    """Keep an account's sessions bounded; the index is read late, so one more may live for a while."""
+def end_earlier_sessions(username_key: str, carried: str | None) -> None:
+    """End the session that a sign-in's request carried, and keep the account's bounded.
+
+    The index is read late, so one more may live for a while.
+    """
+    if carried:
+        sign_out(carried)
     for session_hash in sessions.sessions_of(username_key)[: -policy.SESSIONS_PER_ACCOUNT]:
         sessions.end_session(session_hash)
 

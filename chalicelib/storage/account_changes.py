@@ -13,7 +13,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.storage import links, tables
-from chalicelib.storage.account_items import AccountItem, SessionItem
+from chalicelib.storage.account_items import AccountItem, SessionItem, subject_item
 from chalicelib.storage.accounts import ACTIVE, FROM_GUARDIAN, RESET_REQUIRED, AccountChanged
 from chalicelib.storage.values import Account
 
@@ -127,7 +127,8 @@ def take_back(
 ) -> None:
     """Do what a "this wasn't me" link can, in one transaction.
 
-    Sessions and links end, a new password is asked for, and the address that the mail told of is back.
+    Sessions and links end (single sign-on's too), a new password is asked for, and the address that
+    the mail told of is back.
 
     Raises:
         AccountChanged: the link is used, or the account changed meanwhile.
@@ -138,6 +139,7 @@ def take_back(
         AccountItem.password_generation.add(1),
         AccountItem.pending_link.remove(),
         AccountItem.not_me_after.set(int(now.timestamp())),
+        AccountItem.sso_link.remove(),
     ]
     if account.state == ACTIVE:
         actions.append(AccountItem.state.set(RESET_REQUIRED))
@@ -151,10 +153,13 @@ def take_back(
 
     def write(transaction: TransactWrite) -> None:
         links.use(transaction, link, now=now)
+        if account.sso_link is not None:
+            transaction.delete(subject_item(account.sso_link))
         transaction.update(
             AccountItem(account.username_key),
             actions=actions,
             condition=_unchanged(account)
+            & (AccountItem.sso_generation == account.sso_generation)
             & (AccountItem.link_generation == account.link_generation)
             & (AccountItem.state == account.state),
         )

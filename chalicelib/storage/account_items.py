@@ -2,7 +2,7 @@
 
 With them the guardian's `access` item of the table `roster`, which carries `key_generation` (a key of
 an older generation is dead) and the guardian's account. What is done to them is in `activation_keys`,
-`accounts`, `account_changes`, `notifications` and `sessions`; nothing else imports this file.
+`accounts`, `account_changes`, `notifications`, `sessions` and `sso`; nothing else imports this file.
 """
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
@@ -117,9 +117,33 @@ class AccountItem(Model):
     notifications = UnicodeAttribute(null=True)
     # The hour of the guardian's digest (`17`); stands only where they want one.
     digest_hour = UnicodeAttribute(null=True)
+    # The hash under which the subject of single sign-on is linked, and how often that changed.
+    sso_link = UnicodeAttribute(null=True)
+    sso_generation = NumberAttribute(default=0)
     by_address = _AccountsByAddress()
     by_lock = _AccountsByLock()
     by_digest = _AccountsByDigest()
+
+
+class SubjectItem(Model):
+    """Which account a subject of single sign-on is linked to, under its keyed hash.
+
+    No username begins like this key. The account names it back: only both together count.
+    """
+
+    class Meta(_Meta):
+        table_name = settings.name("accounts")
+
+    PREFIX = "sso#"
+
+    username_key = UnicodeAttribute(hash_key=True)
+    linked_to = UnicodeAttribute()
+    account_id = UnicodeAttribute()
+
+
+def subject_item(subject_hash: str) -> SubjectItem:
+    """Return a subject's item, unread."""
+    return SubjectItem(SubjectItem.PREFIX + subject_hash)
 
 
 class _SessionsByAccount(GlobalSecondaryIndex["SessionItem"]):  # type: ignore[no-untyped-call]
@@ -211,6 +235,8 @@ def account_from_item(item: AccountItem) -> Account:
             quiet_to=item.quiet_to,
             on=frozenset((item.notifications or "").split(",")) - {""},
         ),
+        sso_link=item.sso_link,
+        sso_generation=int(item.sso_generation),
     )
 
 

@@ -20,6 +20,7 @@ from chalicelib.storage.account_items import (
     KeyItem,
     access,
     account_from_item,
+    subject_item,
 )
 from chalicelib.storage.activation_keys import ISSUED, USED
 from chalicelib.storage.values import Account, ActivationKey, NewAccount
@@ -114,6 +115,8 @@ def accounts_at(address_hashes: list[str]) -> list[str]:
 def delete_account(account: Account) -> None:
     """Remove an account and its guardian's link to it, and end the guardian's keys: one transaction.
 
+    The link of single sign-on goes with it.
+
     Raises:
         NoSuchAccount: the account is gone.
     """
@@ -123,6 +126,8 @@ def delete_account(account: Account) -> None:
             AccountItem(account.username_key),
             condition=AccountItem.account_id == account.account_id,
         )
+        if account.sso_link is not None:
+            transaction.delete(subject_item(account.sso_link))
         transaction.update(
             access(account.guardian_id),
             actions=[AccessItem.account.remove(), AccessItem.key_generation.add(1)],
@@ -159,6 +164,9 @@ def set_state(account: Account, state: str) -> None:
     actions: list[Action] = [AccountItem.state.set(state), AccountItem.link_generation.add(1)]
     if state != ACTIVE:
         actions.append(AccountItem.session_generation.add(1))
+    if state == RESET_REQUIRED:
+        # Whoever knew the password may have linked a sign-on of their own.
+        actions.append(AccountItem.sso_link.remove())
     _update_account(account, actions)
 
 

@@ -80,6 +80,27 @@ def _read_keyring() -> crypto.Keyring:
     return crypto.Keyring(tuple(versions))
 
 
+def sso_client_secret() -> str | None:
+    """Return the secret by which the identity provider knows us; None where the district made none.
+
+    Raises:
+        Unavailable: Secrets Manager doesn't answer.
+    """
+    try:
+        answer = _secrets_manager().get_secret_value(SecretId=settings.name("sso"))
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "AccessDeniedException":
+            # What a name that nobody has is answered by, or a key of KMS that isn't open to us.
+            logs.event("sso-secret-denied", level="warning")
+        if code in ("AccessDeniedException", "ResourceNotFoundException"):
+            return None
+        raise errors.Unavailable from error
+    except BotoCoreError as error:
+        raise errors.Unavailable from error
+    return answer["SecretString"].strip()
+
+
 def queue_mail(message: Mapping[str, object], *, delay: int = 0) -> None:
     """Put one mail on the queue; `workers.send_mail` delivers it, `delay` seconds later at the soonest.
 

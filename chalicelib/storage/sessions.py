@@ -16,6 +16,7 @@ from chalicelib.storage.accounts import ACTIVE, AccountChanged
 from chalicelib.storage.values import Account, Session
 
 if TYPE_CHECKING:
+    from pynamodb.expressions.condition import Condition
     from pynamodb.expressions.update import Action
 
 # The item that ends every session made before it.
@@ -33,6 +34,7 @@ def begin_session(
     device: str,
     rehashed: str | None,
     address_hash: str | None,
+    sso_link: str | None,
     purge_at: int,
     unlocked: Sequence[tuple[str, str]],
     now: datetime,
@@ -40,8 +42,9 @@ def begin_session(
     """Make a session and note the sign-in on the account: one transaction.
 
     Closes the race with a reset, a disabling or a deletion meanwhile: the account must still be active,
-    with the password that was checked. None of the counters in `unlocked` (address hash and district
-    day) may be locked: the counter decides, not its copy on the account.
+    with the password that was checked and, where single sign-on came by it, the link `sso_link`. None
+    of the counters in `unlocked` (address hash and district day) may be locked: the counter decides,
+    not its copy on the account.
 
     Raises:
         AddressLocked: one of them is.
@@ -71,16 +74,17 @@ def begin_session(
             actions.append(AccountItem.password_hash.set(rehashed))
         if address_hash is not None:
             actions.append(AccountItem.address_hash.set(address_hash))
-        transaction.update(
-            AccountItem(account.username_key),
-            actions=actions,
-            condition=(AccountItem.account_id == account.account_id)
+        condition: Condition = (
+            (AccountItem.account_id == account.account_id)
             & (AccountItem.state == ACTIVE)
             & (AccountItem.password_hash == account.password_hash)
             & (AccountItem.session_generation == account.session_generation)
             # An address that changed meanwhile keeps its own hash.
-            & (AccountItem.link_generation == account.link_generation),
+            & (AccountItem.link_generation == account.link_generation)
         )
+        if sso_link is not None:
+            condition &= AccountItem.sso_link == sso_link
+        transaction.update(AccountItem(account.username_key), actions=actions, condition=condition)
 
     try:
         tables.transact(write)

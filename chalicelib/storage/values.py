@@ -238,6 +238,8 @@ class Account:
     not_me_after: int | None
     mail_state: str | None
     choices: Choices
+    sso_link: str | None
+    sso_generation: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from chalicelib.web.call import Call
 from chalicelib.web.forms import password_rules, required, session_shown
 from chalicelib.web.http import Answer, form, iso
 
-_NOTES = ("password-changed", "email-sent", "sessions-ended")
+_NOTES = ("password-changed", "email-sent", "sessions-ended", "sso-linked", "sso-unlinked")
 
 
 def account(call: Call) -> Answer:
@@ -48,6 +48,7 @@ def _shown(
     return {
         **body,
         "mail_state": recovery.mail_state(own),
+        "sso_linked": own.sso_link is not None,
         "rules": password_rules(),
         "note": note if note in _NOTES else None,
         "session": session_shown(call, session),
@@ -55,12 +56,13 @@ def _shown(
     }
 
 
-def _again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
+def account_again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
+    """Show the account page again, where one of its forms was refused."""
     session, own = accounts.current(call.cookie("session"), now=call.now)
     return "account", _shown(_body(session, own, call), session, own, call)
 
 
-@form(_again)
+@form(account_again)
 def account_password(call: Call) -> Answer:
     """Change the password; other sessions end."""
     session, own = accounts.current(call.cookie("session"), now=call.now)
@@ -77,11 +79,11 @@ def account_password(call: Call) -> Answer:
             now=call.now,
         )
 
-    _once(call, own, "account/password", fields, change)
+    once(call, own, "account/password", fields, change)
     return Answer({"status": "ok"}, location="account?note=password-changed")
 
 
-@form(_again)
+@form(account_again)
 def account_email(call: Call) -> Answer:
     """Ask for another address on record; it counts once its link is opened."""
     _, own = accounts.current(call.cookie("session"), now=call.now)
@@ -91,11 +93,11 @@ def account_email(call: Call) -> Answer:
         accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
         recovery.ask_for_address(own, fields["email"], now=call.now)
 
-    _once(call, own, "account/email", fields, ask)
+    once(call, own, "account/email", fields, ask)
     return Answer({"status": "accepted"}, status=202, location="account?note=email-sent")
 
 
-@form(_again)
+@form(account_again)
 def account_sessions_end(call: Call) -> Answer:
     """End every other session."""
     session, own = accounts.current(call.cookie("session"), now=call.now)
@@ -105,11 +107,11 @@ def account_sessions_end(call: Call) -> Answer:
         accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
         accounts.end_other_sessions(session, own)
 
-    _once(call, own, "account/sessions/end", fields, end)
+    once(call, own, "account/sessions/end", fields, end)
     return Answer(status=204, location="account?note=sessions-ended")
 
 
-def _once(
+def once(
     call: Call, own: Account, route: str, fields: Mapping[str, str], act: Callable[[], None]
 ) -> None:
     """Do what a form asks for once, however often it is posted, for this account."""

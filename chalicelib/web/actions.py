@@ -10,8 +10,16 @@ from chalicelib.domain import accounts, activation, enrollment, family, recovery
 from chalicelib.errors import FieldError
 from chalicelib.web import students as pages
 from chalicelib.web.call import Call
-from chalicelib.web.forms import fields_page, password_rules, required, session_shown, session_times
-from chalicelib.web.http import YEAR, Answer, form, iso, set_cookie
+from chalicelib.web.forms import (
+    arrival_cookies,
+    fields_page,
+    password_rules,
+    required,
+    session_shown,
+    session_times,
+    signed_in_body,
+)
+from chalicelib.web.http import Answer, form, iso, set_cookie
 
 _NUMBER, _LAST4 = re.compile(r"[0-9]{1,20}\Z"), re.compile(r"[0-9]{4}\Z")
 # A path of ours: no scheme, no host, no backslash, nothing encoded that could become one.
@@ -150,19 +158,12 @@ def sign_in(call: Call) -> Answer:
     signed_in = repeats.once(
         "sign-in", call.form_id, fields, first=check, again=check, now=call.now
     )
-    last = None if signed_in.last_sign_in is None else iso(signed_in.last_sign_in)
-    seconds = 0 if signed_in.last_sign_in is None else int(signed_in.last_sign_in.timestamp())
     return Answer(
-        {
-            "username": signed_in.username,
-            "last_sign_in": last,
-            "failed_since": signed_in.failed_since,
-        },
+        signed_in_body(signed_in),
         location=(_own_path(call.fields.get("next")) or "/").lstrip("/"),
         cookies=(
             set_cookie("session", signed_in.token, seconds=signed_in.lasts_seconds),
-            set_cookie("arrived", f"{signed_in.failed_since}.{seconds}", seconds=60),
-            set_cookie(*signed_in.device_cookie, seconds=YEAR),
+            *arrival_cookies(signed_in),
         ),
     )
 

@@ -6,7 +6,7 @@ from chalicelib.errors import FieldError
 from chalicelib.storage import district
 from chalicelib.storage.values import Session
 from chalicelib.web.call import Call
-from chalicelib.web.http import Answer, iso
+from chalicelib.web.http import YEAR, Answer, iso, set_cookie
 
 
 def fields_page(page: str, *names: str) -> Answer:
@@ -50,3 +50,24 @@ def session_shown(call: Call, current: Session) -> dict[str, object]:
     is, who alone may go on with it once the session is over.
     """
     return {**session_times(current), "now": iso(call.now), "username": current.username_key}
+
+
+def signed_in_body(signed_in: accounts.SignedIn) -> dict[str, object]:
+    """Return what a client is told after signing in, on whichever way."""
+    last = signed_in.last_sign_in
+    return {
+        "username": signed_in.username,
+        "last_sign_in": None if last is None else iso(last),
+        "failed_since": signed_in.failed_since,
+    }
+
+
+def arrival_cookies(signed_in: accounts.SignedIn) -> tuple[str, str]:
+    """Return the cookies beside the session's: what home tells once, and the known device's."""
+    last = signed_in.last_sign_in
+    seconds = 0 if last is None else int(last.timestamp())
+    name, value = signed_in.device_cookie
+    return (
+        set_cookie("arrived", f"{signed_in.failed_since}.{seconds}", seconds=60),
+        set_cookie(name, value, seconds=YEAR),
+    )

@@ -42,6 +42,8 @@ _OPENED_AT = {
     "/account/password": "/account",
     "/account/email": "/account",
     "/account/sessions/end": "/account",
+    "/account/sso": "/account",
+    "/account/sso/unlink": "/account",
 }
 # What of a page's query stays when the language changes.
 _KEPT = frozenset({"token", "next", "done", "school_year", "class", "month", "before", "q"})
@@ -264,6 +266,7 @@ def render(call: Call, page: str, data: Mapping[str, object], *, signed_in: bool
             "support_url": preferences.support_url,
             "signed_in": signed_in,
             "time_zone": preferences.time_zone,
+            "sso": preferences.has_sso(),
             **data,
         },
     )

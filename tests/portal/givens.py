@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from chalicelib import crypto, settings
-from chalicelib.storage import district
+from chalicelib.storage import accounts, aws, district, sso
 from tests import aws_stage, factories
 from tests.conftest import SentMail
 from tests.factories import NOW, PASSWORD
@@ -64,6 +64,13 @@ def signed_in(world: World) -> None:
     visitor = world.new_visitor()
     assert visitor.post("/sign-in", SIGN_IN).status == 200
     world.cookies = dict(visitor.cookies)
+
+
+def linked(_: World) -> None:
+    """Link a subject of single sign-on to the account."""
+    account = accounts.read_account("rosa1")
+    assert account is not None
+    sso.link(account, aws.keyring().hashes("sso-subject", "somebody"), dead=None)
 
 
 def admin(function: str, **event: str) -> Given:

@@ -372,6 +372,36 @@ ACCOUNT = [
     ),
 ]
 
+# A provider that is down: nobody listens there.
+_SSO = was.preference(sso_issuer="http://127.0.0.1:9", sso_client_id="parent-portal")
+SSO = [
+    *(unseen("404 not-found", path) for path in ("/sso", "/sso/callback")),
+    Row("down", "GET", "/sso", {}, (_SSO,), Expected(502, "sso-unavailable")),
+    Row("nobody", "GET", "/sso/callback", {}, (_SSO,), Expected(403, "sso-not-linked")),
+    *(
+        row
+        for path, given in (
+            ("/account/sso", (was.signed_in, _SSO)),
+            ("/account/sso/unlink", (was.signed_in, was.linked, _SSO)),
+        )
+        for row in (
+            refused("404 not-found", path, "without an issuer", PROOF, was.signed_in),
+            refused("401 sign-in-required", path, "", PROOF, _SSO),
+            invalid(path, "nothing", {}, _NO_PROOF, *given),
+            invalid(path, "wrong", _WRONG_PROOF, "current_password wrong", *given),
+            refused(
+                "429 too-many-tries",
+                path,
+                "after ten wrong",
+                PROOF,
+                *given,
+                tried(10, path, _WRONG_PROOF),
+                until=FIVE_MINUTES,
+            ),
+        )
+    ),
+]
+
 ROWS = [
     *SIGNED_OUT,
     *NOWHERE,
@@ -382,6 +412,7 @@ ROWS = [
     *FORGOTTEN,
     *LINKS,
     *ACCOUNT,
+    *SSO,
 ]
 
 

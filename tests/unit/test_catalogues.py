@@ -91,7 +91,7 @@ def families() -> Iterator[str]:
     yield from (f"grade.{code}" for code in ("IT", "PR", "PK", "TK", "KG", "PS", "UG"))
     yield from (f"sign-in.note.{note}" for note in ("account-created", "signed-out"))
     yield "sign-in.note.session-ended"
-    notes = ("password-changed", "email-sent", "sessions-ended")
+    notes = ("password-changed", "email-sent", "sessions-ended", "sso-linked", "sso-unlinked")
     yield from (f"account.note.{note}" for note in notes)
     yield from (f"account.mail.{state}" for state in ("bounced", "complained"))
     for state in ("disabled", "active", "reset-required"):

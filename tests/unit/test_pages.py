@@ -30,6 +30,7 @@ FORM_PARTS = {
     "/account/email": "email-",
     "/account/password": "password-",
     "/account/sessions/end": "sessions-",
+    "/account/sso": "sso-",
 }
 
 
@@ -494,6 +495,8 @@ MAIL_LINKS = {
     "no-account": {LOOKUP},
     "password-reset": {RESET},
     "password-changed": {NOT_ME},
+    "sso-linked": {NOT_ME},
+    "sso-unlinked": {NOT_ME},
     "email-confirm": {CONFIRM},
     "email-change-requested": {NOT_ME},
     "email-changed": {NOT_ME},
