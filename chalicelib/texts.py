@@ -306,6 +306,10 @@ _COMMON: Mapping[str, object] = {
 }
 
 
+# Pages for everybody that look like those for who is signed in.
+_INSIDE = frozenset({"help"})
+
+
 def _district(language: str, name: object) -> object:
     """Return the district's name, or the portal's in the language where the district gave none."""
     return say(language, "page.portal") if name == _COMMON["district_name"] else name
@@ -334,7 +338,7 @@ def page(name: str, *, language: str, root: str, data: Mapping[str, object]) -> 
         "root": root,
         "home": root or "./",
         "page_name": name,
-        "style": Markup(style()),  # noqa: S704 - our own file
+        "style": Markup(style(whole=bool(told["signed_in"]) or name in _INSIDE)),  # noqa: S704 - our own
         "asset": asset,
         "t": functools.partial(_say_markup, language),
         "known": _catalogue(_FALLBACK).__contains__,
@@ -393,9 +397,15 @@ def _environment(*, html: bool) -> Environment:
 
 
 @functools.cache
-def style() -> str:
-    """Return the style sheet that every page holds inline; the CSP names it by its hash."""
+def style(*, whole: bool = True) -> str:
+    """Return the style sheet that every page holds inline; the CSP names it by its hash.
+
+    Who isn't signed in gets it without the part between its marks `inside` and `everywhere`: a first
+    page stays light.
+    """
     text = (_HERE / "static" / "portal.css").read_text(encoding="utf-8")
+    if not whole:
+        text = re.sub(r"/\* inside:.*?/\* everywhere:", "/*", text, flags=re.DOTALL)
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     return re.sub(r"\n\s*", "", text).strip()
 
@@ -435,7 +445,7 @@ def _assets() -> Mapping[str, tuple[str, str, str]]:
 def _offline_page() -> str:
     """Return the page that is shown without a connection: one for everybody, in every language."""
     told = {
-        "style": Markup(style()),  # noqa: S704 - our own file
+        "style": Markup(style(whole=False)),  # noqa: S704 - our own file
         "said": [
             {
                 "language": language,

@@ -313,9 +313,10 @@ def iso(instant: datetime) -> str:
 
 def security_headers() -> dict[str, str]:
     """Return the headers that every answer has (security rows S56, S57)."""
+    styles = (crypto.style_hash(texts.style(whole=whole)) for whole in (False, True))
     policy = (
         "default-src 'none'",
-        f"style-src {crypto.style_hash(texts.style())}",
+        f"style-src {' '.join(styles)}",
         "script-src 'self'",
         "img-src 'self' data:",
         "connect-src 'self'",
