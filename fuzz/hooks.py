@@ -44,6 +44,9 @@ def _create_account() -> dict[str, str]:
 
 
 BODIES = {
+    "/enrollment": lambda: {"student_id": FED["students"][0], "answer": "returning"},
+    "/preferences": lambda: {"language": "en", "grades.mail": "true"},
+    "/household": lambda: {"action": "confirm"},
     "/activation-key": lambda: {"student_number": FED["numbers"][0], "ssn_last4": "0000"},
     "/activate": lambda: {"activation_key": FED["keys"][-1]},
     "/create-account": _create_account,
@@ -61,6 +64,7 @@ BODIES = {
     "/account/sessions/end": lambda: {"current_password": FED["password"]},
 }
 PARAMETERS = {
+    "id": lambda: FED["students"][0],
     "name": lambda: FED["assets"][0],
     "code": lambda: PROBLEMS[next(_places) % len(PROBLEMS)],
 }
