@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib import crypto, texts
+from chalicelib.web import http
 from tests import gallery
 from tests.gallery import CONFIRM, HOSTILE, KEY, NOT_ME, RESET, STATES, State
 
@@ -253,9 +254,12 @@ def test_an_unknown_language_reads_english():
 
 
 def test_the_page_holds_the_very_style_sheet_that_the_policy_names():
-    html = gallery.render(STATES["sign-in"], "en")
-    inline = html[html.index("<style>") + len("<style>") : html.index("</style>")]
-    assert crypto.style_hash(inline) == crypto.style_hash(texts.style())
+    for name, whole in (("sign-in", False), ("home", True), ("help", True)):
+        html = gallery.render(STATES[name], "en")
+        inline = html[html.index("<style>") + len("<style>") : html.index("</style>")]
+        assert crypto.style_hash(inline) == crypto.style_hash(texts.style(whole=whole))
+        named = http.security_headers()["Content-Security-Policy"]
+        assert crypto.style_hash(inline) in named
     assert not re.search(r"(?<![-\w])(left|right)\s*:|url\(|@import", inline)
 
 
