@@ -488,7 +488,10 @@ def not_me(token: str, *, request_id: str, now: datetime) -> None:
         logs.event("not-me", level="warning", account=account.account_id)
         _ask_for_password(link)
         return
-    raise errors.NotMeLinkInvalid
+    # Between the reads of link and account another may have used this very link.
+    if link is None or not _was_used_just_now(link, now):
+        raise errors.NotMeLinkInvalid
+    _ask_for_password(link)
 
 
 def _take_back(link: Link, account: Account, *, request_id: str, now: datetime) -> None:

@@ -66,6 +66,14 @@ def signed_in(world: World) -> None:
     world.cookies = dict(visitor.cookies)
 
 
+def their_child(world: World) -> None:
+    """Sign in, and take the id of a child of one's own."""
+    signed_in(world)
+    visitor = world.new_visitor()
+    visitor.cookies = dict(world.cookies)
+    world.fields["student_id"] = visitor.get("/students").json()[0]["id"]
+
+
 def linked(_: World) -> None:
     """Link a subject of single sign-on to the account."""
     account = accounts.read_account("rosa1")

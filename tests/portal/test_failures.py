@@ -372,6 +372,93 @@ ACCOUNT = [
     ),
 ]
 
+_WHY = {"action": "change", "effective_date": "2026-03-10", "comment": "We moved"}
+_HOME = {"address1": "1 Main St", "city": "Atlanta", "state": "GA", "post_code": "30303"}
+_FLAT = dict.fromkeys(_HOME, "") | {"address2": "Apt 3"}
+
+
+def household(name: str, faults: str, **fields: str) -> Row:
+    return invalid("/household", name, _WHY | fields, faults, was.signed_in)
+
+
+FAMILY = [
+    invalid("/household", "no action", {}, "action unknown", was.signed_in),
+    invalid("/household", "another action", {"action": "x"}, "action unknown", was.signed_in),
+    household("nothing to change", "action required"),
+    household(
+        "an apartment without its address",
+        "address1 required, city required, state required, post_code required",
+        **_FLAT,
+    ),
+    household("no date", "effective_date required", phone="404-555-0177", effective_date=""),
+    household("no day", "effective_date format", phone="404-555-0177", effective_date="soon"),
+    household(
+        "yesterday",
+        "effective_date out-of-bounds",
+        phone="404-555-0177",
+        effective_date="2026-03-01",
+    ),
+    household("no reason", "comment required", phone="404-555-0177", comment=""),
+    household("a long reason", "comment too-long", phone="404-555-0177", comment="x" * 5000),
+    household("no phone", "phone format", phone="12"),
+    household("no mobile", "mobile format", mobile="12"),
+    household("no email", "email format", email="rosa"),
+    household("no state", "state format", **_HOME | {"state": "Peach"}),
+    household("no ZIP", "post_code format", **_HOME | {"post_code": "303"}),
+    household(
+        "a long address",
+        "address1 too-long, address2 too-long, city too-long",
+        **_HOME | dict.fromkeys(("address1", "address2", "city"), "x" * 500),
+    ),
+    invalid(
+        "/household",
+        "a sixth request",
+        _WHY | {"phone": "404-555-0199"},
+        "action out-of-bounds",
+        was.signed_in,
+        tried(5, "/household", _WHY | {"phone": "404-555-018{n}"}),
+    ),
+    *(
+        invalid("/preferences", name, fields, faults, was.signed_in)
+        for name, fields, faults in (
+            (
+                "no hour",
+                {"quiet_from": "9pm", "quiet_to": "x"},
+                "quiet_from format, quiet_to format",
+            ),
+            ("no end", {"quiet_from": "21:00"}, "quiet_to required"),
+            ("no beginning", {"quiet_to": "06:00"}, "quiet_from required"),
+            ("all day", {"quiet_from": "06:00", "quiet_to": "06:00"}, "quiet_to too-long"),
+            ("a language we lack", {"language": "fr"}, "language unknown"),
+        )
+    ),
+    *(
+        invalid("/enrollment", name, fields, faults, was.their_child)
+        for name, fields, faults in (
+            ("no answer", {}, "answer required"),
+            ("another answer", {"answer": "perhaps"}, "answer unknown"),
+            ("nothing to correct", {"answer": "corrections"}, "comment required"),
+            ("a long one", {"answer": "returning", "comment": "x" * 5000}, "comment too-long"),
+        )
+    ),
+    refused(
+        "404 not-found", "/enrollment", "no child of theirs", {"student_id": "x"}, was.signed_in
+    ),
+    *(
+        Row("a child of nobody's", "GET", path, {}, (was.signed_in,), Expected(404, "not-found"))
+        for path in (
+            "/students/none",
+            "/students/none/schedule",
+            "/students/none/attendance",
+            "/students/none/grades",
+        )
+    ),
+    *(
+        unseen("401 sign-in-required", path)
+        for path in ("/household", "/preferences", "/enrollment", "/students/none")
+    ),
+]
+
 # A provider that is down: nobody listens there.
 _SSO = was.preference(sso_issuer="http://127.0.0.1:9", sso_client_id="parent-portal")
 SSO = [
@@ -412,6 +499,7 @@ ROWS = [
     *FORGOTTEN,
     *LINKS,
     *ACCOUNT,
+    *FAMILY,
     *SSO,
 ]
 
@@ -513,6 +601,9 @@ CONSOLE = {
     errors.NoAddress,
     errors.NoSuchAccount,
     errors.NoSuchImport,
+    errors.NoSuchRequest,
+    errors.NoSuchSchool,
+    errors.AlreadyDecided,
     errors.ChangedSince,
     errors.Superseded,
 }
