@@ -23,9 +23,9 @@ from chalicelib import texts
 from local import LocalStack
 from sample_district import SampleFamily, SampleGuardian
 from tests import roster_sets
+from tests.chromium import ARGS, CHROMIUM, RULES
 from tests.e2e.conftest import DeployedClient, District, wait_for_mail
 from tests.e2e.test_deployed import activation_key
-from tests.e2e.test_pages_axe import ARGS, CHROMIUM, RULES
 
 pytestmark = [
     pytest.mark.e2e,

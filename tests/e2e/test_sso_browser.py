@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import local
 from local import LocalStack
+from tests.chromium import ARGS, CHROMIUM, RULES
 from tests.e2e.conftest import District, free_port, wait_for_mail
 from tests.e2e.test_journey_browser import PASSWORD, make_account
-from tests.e2e.test_pages_axe import ARGS, CHROMIUM, RULES
 
 HERE = Path(__file__).parent
 MODULES = HERE.parent.parent / ".local-tools" / "oidc-provider" / "node_modules"

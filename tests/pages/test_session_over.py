@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests import gallery
-from tests.e2e.test_pages_axe import CHROMIUM, ORIGIN, Portal
-from tests.e2e.test_pages_axe import browser as browser  # noqa: PLC0414 - the fixture
+from tests.chromium import CHROMIUM, ORIGIN, Portal
+from tests.chromium import browser as browser  # noqa: PLC0414 - the fixture
 
 pytestmark = [
     pytest.mark.browser,
@@ -64,7 +64,7 @@ def test_a_half_filled_form_waits_for_its_guardian_to_sign_in_again(portal):
     page.emulate_media(media="screen")
     for _ in range(3):
         page.keyboard.press("Escape")
-    assert page.locator("dialog").is_visible()
+    page.locator("dialog").wait_for(state="visible")
     assert not page.locator("main h1").is_visible()
     assert stored(page) == '[{},{},"",[]]'
 

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page
 from chalicelib import texts
 from chalicelib.web import http
 from tests import gallery
-from tests.e2e.test_pages_axe import CHROMIUM, RULES
-from tests.e2e.test_pages_axe import browser as browser  # noqa: PLC0414 - the fixture
+from tests.chromium import CHROMIUM, RULES
+from tests.chromium import browser as browser  # noqa: PLC0414 - the fixture
 
 pytestmark = [
     pytest.mark.browser,
