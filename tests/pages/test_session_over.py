@@ -118,7 +118,7 @@ def test_a_form_sent_while_another_tab_went_on_is_sent(portal):
     page.fill("[name=email]", TYPED)
     page.clock.set_fixed_time(LATER)
     portal.session = (200, LATER + timedelta(minutes=30))
-    with page.expect_request(f"{ORIGIN}/account/email"):
+    with page.expect_response(f"{ORIGIN}/account/email"):
         page.locator("form[action='account/email'] .button").click()
     assert "dolores.new%40example.net" in portal.posted[0]
 
