@@ -189,9 +189,11 @@ def _sent() -> list[SentMail]:
     ]
 
 
-@pytest.fixture
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spend a hundredth on each password: hundreds are hashed here, and none is to be kept safe."""
+@pytest.fixture(autouse=True)
+def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spend a hundredth on each password: thousands are hashed here, and none is to be kept safe."""
+    if "costly_hashes" in request.keywords:
+        return
     monkeypatch.setattr(crypto, "ARGON2_MEMORY_KIB", 64)
     monkeypatch.setattr(crypto, "ARGON2_PASSES", 1)
 

@@ -292,6 +292,7 @@ def test_passwords_are_not_cut_folded_or_trimmed(portal: PortalClient) -> None:
             assert right.status == 200
 
 
+@pytest.mark.costly_hashes
 def test_a_password_is_stored_as_argon2id_of_owasps_cost(
     portal: PortalClient, rosa: factories.SomeGuardian
 ) -> None:

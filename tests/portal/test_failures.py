@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from chalicelib import crypto, errors
+from chalicelib import errors
 from tests.conftest import SentMail
 from tests.factories import NOW
 from tests.failures import CATALOGUES, FACES, LANGUAGES, Expected, check
@@ -45,10 +45,7 @@ def world(
     new_visitor: Callable[[], PortalClient],
     mailbox: Callable[[], list[SentMail]],
     invoke: Callable[[str, Any], Any],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
-    # What a password costs is tried elsewhere; here hundreds are judged.
-    monkeypatch.setattr(crypto, "ARGON2_MEMORY_KIB", 64)
     with time_machine.travel(NOW, tick=False) as clock:
         yield World(new_visitor, mailbox, invoke, clock)
 

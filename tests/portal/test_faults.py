@@ -25,8 +25,6 @@ from tests.portal_client import HTML, JSON
 
 Mailbox = Callable[[], list[SentMail]]
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 
 @pytest.fixture(autouse=True)
 def monday(stage: object) -> Any:

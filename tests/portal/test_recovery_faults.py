@@ -38,8 +38,6 @@ Mailbox = Callable[[], list[SentMail]]
 Queued = Callable[[], list[dict[str, Any]]]
 NEW = "a new one 42"
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 
 @pytest.fixture(autouse=True)
 def monday(stage: object) -> Any:

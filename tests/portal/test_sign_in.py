@@ -343,6 +343,7 @@ def test_home_costs_three_calls_whatever_the_number_of_children(
     assert [operation for _, operation, _ in aws_calls] == ["UpdateItem", "Query", "BatchGetItem"]
 
 
+@pytest.mark.costly_hashes
 def test_raised_parameters_rehash_at_the_next_sign_in(
     portal: PortalClient, rosa: factories.SomeAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:

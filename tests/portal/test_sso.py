@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chalicelib import crypto, settings
+from chalicelib import settings
 from chalicelib.storage import accounts, aws, district, oidc
 from tests import aws_stage, factories
 from tests.conftest import SentMail, forget_caches
@@ -45,9 +45,7 @@ PROOF = {"current_password": factories.PASSWORD}
 
 
 @pytest.fixture(autouse=True)
-def clock(stage: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    # What a password costs is tried elsewhere.
-    monkeypatch.setattr(crypto, "ARGON2_MEMORY_KIB", 64)
+def clock(stage: object) -> Iterator[Any]:
     with time_machine.travel(factories.NOW, tick=False) as clock:
         yield clock
 

@@ -30,7 +30,7 @@ Mailbox = Callable[[], list[SentMail]]
 Refused = type[errors.Refusal]
 _T = TypeVar("_T")
 
-pytestmark = pytest.mark.usefixtures("stage", "cheap_hashes")
+pytestmark = pytest.mark.usefixtures("stage")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib import crypto
 from chalicelib.storage import account_changes, accounts, aws, links, sso
 from chalicelib.storage.values import Account
 from tests import factories
@@ -16,12 +15,6 @@ from tests.storage.test_recovery_races import NOW, at_once, new_link, rows
 pytestmark = pytest.mark.usefixtures("stage")
 
 Mailbox = Callable[[], list[SentMail]]
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crypto, "ARGON2_MEMORY_KIB", 64)
-    monkeypatch.setattr(crypto, "ARGON2_PASSES", 1)
 
 
 def made(*usernames: str) -> list[Account]:

@@ -91,6 +91,7 @@ def test_tokens_have_256_bits_and_ids_128() -> None:
 # --- passwords (S21) ------------------------------------------------------------
 
 
+@pytest.mark.costly_hashes
 def test_argon2id_costs_what_owasp_asks_at_least_and_has_a_salt() -> None:
     one, other = crypto.hash_password("same 1"), crypto.hash_password("same 1")
     kind, version, parameters, salt, digest = one.split("$")[1:]
