@@ -294,16 +294,6 @@ def require_account(session: Session) -> Account:
 # --- the guardian's own account ---------------------------------------------------------
 
 
-def current(token: str | None, *, now: datetime) -> tuple[Session, Account]:
-    """Return a session that stands, moved, with its account.
-
-    Raises:
-        SignInRequired: there is none.
-    """
-    session = use_session(token, now=now)
-    return session, require_account(session)
-
-
 def open_sessions(account: Account, *, now: datetime) -> list[Session]:
     """Return an account's sessions that aren't over, the newest first."""
     alive = [one for one in sessions.open_sessions(account) if _is_alive(one, now)]

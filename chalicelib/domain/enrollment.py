@@ -12,6 +12,7 @@ from datetime import UTC, datetime, time
 
 from chalicelib import errors
 from chalicelib.domain.family import Home
+from chalicelib.domain.household import key_of
 from chalicelib.errors import FieldError
 from chalicelib.storage import enrollment
 from chalicelib.storage.enrollment import EnrollmentAnswer
@@ -45,8 +46,7 @@ def shown(seen: Home) -> Mapping[str, Shown]:
 
 def _shown(seen: Home, answer: EnrollmentAnswer) -> Shown:
     own = answer.guardian_id == seen.session.guardian_id
-    household = seen.guardian.household_id if seen.guardian else None
-    known = own or (household is not None and household == answer.household_id)
+    known = own or (seen.guardian is not None and key_of(seen.guardian) == answer.household)
     return Shown(
         answer=answer.answer,
         answered_at=datetime.fromtimestamp(answer.answered_at, UTC),
@@ -104,7 +104,7 @@ def answer(
         comment=text or None,
         guardian_id=seen.guardian.guardian_id,
         guardian=f"{seen.guardian.given_name} {seen.guardian.family_name}".strip(),
-        household_id=seen.guardian.household_id,
+        household=key_of(seen.guardian),
         answered_at=int(now.timestamp()),
         purge_at=int(datetime.combine(seen.coming_year.ends, time(), UTC).timestamp()),
     )

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from chalicelib import errors
-from chalicelib.domain import accounts, enrollment_year, schedule
+from chalicelib.domain import accounts, enrollment_year, schedule, who
 from chalicelib.domain.enrollment_year import ComingYear
 from chalicelib.storage import district, roster, signed_in
 from chalicelib.storage.enrollment import EnrollmentAnswer
@@ -42,6 +42,7 @@ class Home:
     """A guardian's home: account, session and children, in the order of their names.
 
     Attributes:
+        language: the guardian's (`who.language_of`).
         guardian: who they are, None where the roster has nobody any more.
         coming_year: the school year of the enrollment verification.
         answers: what was answered for it, by student.
@@ -61,7 +62,7 @@ class Child:
     """One child's page: who asks, what is shown, and whom one can switch to.
 
     Attributes:
-        language: the guardian's, as the roster has it.
+        language: the guardian's (`who.language_of`).
         siblings: every student of the guardian, this one too, in the order of their names.
         more: the data of the student's further items that were asked for, by sort key.
     """
@@ -95,7 +96,7 @@ def home(token: str | None, *, now: datetime) -> Home:
         account=account,
         session=session,
         children=tuple(_today(child, today) for child in children),
-        language=account.choices.language or (guardian.language if guardian else None),
+        language=who.language_of(account, guardian.language if guardian else None),
         guardian=guardian,
         coming_year=coming_year,
         answers=page.answers,
@@ -118,14 +119,13 @@ def child(token: str | None, student_id: str, *, now: datetime, more: Sequence[s
     account = accounts.refuse_ended(session, page.account, page.all_ended_at)
     if page.link is None or page.summary is None:
         raise errors.NotFound
-    own = page.summary
+    asked = page.summary
     names = {one.student_id: one for one in page.names}
     # Access that was given a moment ago may be there before its name in the list.
-    names[own.student_id] = ChildName(own.student_id, own.given_name, own.family_name)
+    names[asked.student_id] = ChildName(asked.student_id, asked.given_name, asked.family_name)
     siblings = sorted(names.values(), key=lambda one: (one.given_name, one.student_id))
-    return Child(
-        account, session, account.choices.language or page.language, own, tuple(siblings), page.more
-    )
+    language = who.language_of(account, page.language)
+    return Child(account, session, language, asked, tuple(siblings), page.more)
 
 
 def today(summary: StudentSummary, *, now: datetime) -> ChildToday:

@@ -7,13 +7,12 @@ voice, is kept for the district's own sender. Security mails are no notification
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import time
 
 from chalicelib import errors, policy, texts
-from chalicelib.domain import accounts as signing_in
 from chalicelib.errors import FieldError
-from chalicelib.storage import accounts, notifications, roster, signed_in
-from chalicelib.storage.values import Account, Choices, Session
+from chalicelib.storage import accounts, notifications
+from chalicelib.storage.values import Account, Choices
 
 KINDS = ("attendance", "grades", "behavior", "messages", "emergency")
 CHANNELS = ("mail", "text", "voice")
@@ -27,23 +26,6 @@ _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _HOURS = 24
 # Another of the guardian's devices may change something meanwhile; then it is judged anew.
 _ROUNDS = 5
-
-
-def own(token: str | None, *, now: datetime) -> tuple[Session, Account, str | None]:
-    """Return a session that stands, its account, and the language in force for it.
-
-    Three calls to DynamoDB, two where the guardian chose a language.
-
-    Raises:
-        SignInRequired: no session that stands.
-    """
-    session = signing_in.use_session(token, now=now)
-    page = signed_in.read(session.username_key)
-    account = signing_in.refuse_ended(session, page.account, page.all_ended_at)
-    if account.choices.language:
-        return session, account, account.choices.language
-    guardian = roster.guardian_partition(account.guardian_id)
-    return session, account, texts.known_language(guardian.language if guardian else None)
 
 
 def is_on(choices: Choices, name: str) -> bool:

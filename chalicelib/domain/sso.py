@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
 
 from chalicelib import crypto, errors, logs, settings
-from chalicelib.domain import accounts, devices, id_tokens, mail
+from chalicelib.domain import accounts, devices, id_tokens, mail, who
 from chalicelib.storage import accounts as stored
 from chalicelib.storage import aws, district, oidc, sso
 from chalicelib.storage.values import Account, Session
@@ -272,7 +272,8 @@ def link(arrived: Arrived, token: str | None, *, now: datetime) -> None:
         SsoNotLinked: the session is over or another, or the subject is another account's.
     """
     try:
-        session, account = accounts.current(token, now=now)
+        here = who.current(token, now=now)
+        session, account = here.session, here.account
     except errors.SignInRequired as error:
         raise _not_linked("session") from error
     if session.session_hash != arrived.session_hash:

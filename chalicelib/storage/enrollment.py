@@ -35,7 +35,7 @@ class _Item(Model):
     comment = UnicodeAttribute(null=True)
     guardian_id = UnicodeAttribute()
     guardian = UnicodeAttribute()
-    household_id = UnicodeAttribute(null=True)
+    household = UnicodeAttribute()
     answered_at = NumberAttribute()
     purge_at = NumberAttribute()
 
@@ -46,7 +46,7 @@ class EnrollmentAnswer:
 
     Attributes:
         guardian: the name of who answered, as the roster had it then.
-        household_id: the household of who answered, as it was then.
+        household: the key of the household of who answered, as it was then.
         purge_at: when DynamoDB may remove it.
     """
 
@@ -56,7 +56,7 @@ class EnrollmentAnswer:
     comment: str | None
     guardian_id: str
     guardian: str
-    household_id: str | None
+    household: str
     answered_at: int
     purge_at: int
 
@@ -149,7 +149,7 @@ def _to_item(answer: EnrollmentAnswer) -> _Item:
         comment=answer.comment,
         guardian_id=answer.guardian_id,
         guardian=answer.guardian,
-        household_id=answer.household_id,
+        household=answer.household,
         answered_at=answer.answered_at,
         purge_at=answer.purge_at,
     )
@@ -163,7 +163,7 @@ def _from_item(item: _Item) -> EnrollmentAnswer:
         comment=item.comment,
         guardian_id=item.guardian_id,
         guardian=item.guardian,
-        household_id=item.household_id,
+        household=item.household,
         answered_at=int(item.answered_at),
         purge_at=int(item.purge_at),
     )

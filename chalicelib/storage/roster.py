@@ -299,6 +299,12 @@ def profile_key(guardian_id: str) -> dict[str, dict[str, str]]:
     return {"pk": {"S": GUARDIAN + guardian_id}, "sk": {"S": PROFILE}}
 
 
+def language_from(raw: dict[str, dict[str, Any]]) -> str | None:
+    """Return a guardian's language from a profile as the low-level API gives it."""
+    language: str | None = json.loads(raw["data"]["S"]).get("language")
+    return language
+
+
 def guardian_home_from(raw: dict[str, dict[str, Any]]) -> GuardianHome:
     """Return where a guardian lives from a profile as the low-level API gives it."""
     return _value(GuardianHome, json.loads(raw["data"]["S"]))

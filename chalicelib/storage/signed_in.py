@@ -62,6 +62,15 @@ class ChildRead:
 
 
 @dataclass(frozen=True)
+class OwnRead:
+    """What one read brought of an account alone; `language` is the guardian's in the roster."""
+
+    account: Account | None
+    all_ended_at: int
+    language: str | None
+
+
+@dataclass(frozen=True)
 class HouseholdRead:
     """What the household's page reads beside the guardian: account, own item, who else has one.
 
@@ -116,6 +125,13 @@ def read_child(
     found = _read(username_key, roster.child_keys(guardian_id, student_id, more))
     items = found.get(roster.table(), [])
     return ChildRead(_account(found), _all_ended_at(found), *roster.child_from(items, more))
+
+
+def read_own(username_key: str, guardian_id: str) -> OwnRead:
+    """Read the account and its guardian's language, consistently and in one call."""
+    found = _read(username_key, [roster.profile_key(guardian_id)])
+    languages = map(roster.language_from, found.get(roster.table(), []))
+    return OwnRead(_account(found), _all_ended_at(found), next(languages, None))
 
 
 def _read(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from chalicelib import errors
-from chalicelib.domain import accounts, recovery, repeats
+from chalicelib.domain import accounts, recovery, repeats, who
 from chalicelib.storage.values import Account, Session
 from chalicelib.web.call import Call
 from chalicelib.web.forms import password_rules, required, session_shown
@@ -14,14 +14,14 @@ _NOTES = ("password-changed", "email-sent", "sessions-ended", "sso-linked", "sso
 
 def account(call: Call) -> Answer:
     """Username, address on record and open sessions."""
-    session, own = accounts.current(call.cookie("session"), now=call.now)
-    body = _body(session, own, call)
+    here = who.current(call.cookie("session"), now=call.now)
+    body = _body(here.session, here.account, call)
     return Answer(
         body,
         page="account",
-        data=_shown(body, session, own, call),
+        data=_shown(body, here.session, here.account, call),
         signed_in=True,
-        language=own.choices.language,
+        language=here.language,
     )
 
 
@@ -58,20 +58,21 @@ def _shown(
 
 def account_again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
     """Show the account page again, where one of its forms was refused."""
-    session, own = accounts.current(call.cookie("session"), now=call.now)
-    return "account", _shown(_body(session, own, call), session, own, call)
+    here = who.current(call.cookie("session"), now=call.now)
+    body = _body(here.session, here.account, call)
+    return "account", _shown(body, here.session, here.account, call)
 
 
 @form(account_again)
 def account_password(call: Call) -> Answer:
     """Change the password; other sessions end."""
-    session, own = accounts.current(call.cookie("session"), now=call.now)
+    here = who.current(call.cookie("session"), now=call.now)
     fields = required(call, "current_password", "password", "verify_password")
 
     def change() -> None:
         accounts.change_password(
-            session,
-            own,
+            here.session,
+            here.account,
             fields["current_password"],
             fields["password"],
             fields["verify_password"],
@@ -79,14 +80,14 @@ def account_password(call: Call) -> Answer:
             now=call.now,
         )
 
-    once(call, own, "account/password", fields, change)
+    once(call, here.account, "account/password", fields, change)
     return Answer({"status": "ok"}, location="account?note=password-changed")
 
 
 @form(account_again)
 def account_email(call: Call) -> Answer:
     """Ask for another address on record; it counts once its link is opened."""
-    _, own = accounts.current(call.cookie("session"), now=call.now)
+    own = who.current(call.cookie("session"), now=call.now).account
     fields = required(call, "current_password", "email")
 
     def ask() -> None:
@@ -100,14 +101,14 @@ def account_email(call: Call) -> Answer:
 @form(account_again)
 def account_sessions_end(call: Call) -> Answer:
     """End every other session."""
-    session, own = accounts.current(call.cookie("session"), now=call.now)
+    here = who.current(call.cookie("session"), now=call.now)
     fields = required(call, "current_password")
 
     def end() -> None:
-        accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
-        accounts.end_other_sessions(session, own)
+        accounts.prove(here.account, fields["current_password"], ip=call.ip, now=call.now)
+        accounts.end_other_sessions(here.session, here.account)
 
-    once(call, own, "account/sessions/end", fields, end)
+    once(call, here.account, "account/sessions/end", fields, end)
     return Answer(status=204, location="account?note=sessions-ended")
 
 

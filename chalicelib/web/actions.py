@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from chalicelib import errors, texts
-from chalicelib.domain import accounts, activation, enrollment, family, recovery, repeats
+from chalicelib.domain import accounts, activation, enrollment, family, recovery, repeats, who
 from chalicelib.errors import FieldError
 from chalicelib.web import students as pages
 from chalicelib.web.call import Call
@@ -210,7 +210,7 @@ def home(call: Call) -> Answer:
             **_arrival(call),
         },
         cookies=(set_cookie("arrived", "", seconds=0),) if call.cookie("arrived") else (),
-        language=pages.language_of(seen.language),
+        language=seen.language,
         signed_in=True,
     )
 
@@ -227,7 +227,7 @@ def students(call: Call) -> Answer:
             "switcher": pages.switcher([child.summary for child in seen.children]),
             "session": session_shown(call, seen.session),
         },
-        language=pages.language_of(seen.language),
+        language=seen.language,
         signed_in=True,
     )
 
@@ -238,13 +238,13 @@ def session(call: Call) -> Answer:
     if call.method == "POST":
         accounts.require_account(accounts.use_session(token, now=call.now))
         return Answer(status=204, location="session?done")
-    current = accounts.look_at_session(token, now=call.now)
-    accounts.require_account(current)
-    times = session_times(current)
+    here = who.look(token, now=call.now)
+    times = session_times(here.session)
     return Answer(
         times,
         page="session",
-        data={**times, "session": session_shown(call, current)},
+        data={**times, "session": session_shown(call, here.session)},
+        language=here.language,
         signed_in=True,
     )
 

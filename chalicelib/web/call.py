@@ -7,7 +7,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlsplit
@@ -82,6 +82,12 @@ class Call:
         if faults:
             raise errors.Invalid(errors=faults)
         return tuple(values)
+
+    def speaking(self, language: str | None) -> "Call":
+        """Return the call in a guardian's language, unless the request itself chose one."""
+        if language is None or self.language_chosen:
+            return self
+        return replace(self, language=language)
 
     @property
     def form_id(self) -> str:

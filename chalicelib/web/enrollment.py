@@ -22,6 +22,7 @@ def _again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
 def enrollment_page(call: Call) -> Answer:
     """Say for each child whether they come back in the coming school year."""
     seen = family.home(call.cookie("session"), now=call.now)
+    call = call.speaking(seen.language)
     if call.method == "POST":
         seen = _answered(call, seen)
     return Answer(
@@ -29,7 +30,7 @@ def enrollment_page(call: Call) -> Answer:
         page=None if call.method == "POST" else "enrollment",
         data=_data(call, seen),
         location="enrollment?done" if call.method == "POST" else None,
-        language=texts.known_language(seen.language),
+        language=seen.language,
         signed_in=True,
     )
 

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chalicelib import errors, texts
-from chalicelib.domain import accounts
+from chalicelib import texts
+from chalicelib.domain import who
 from chalicelib.policy import Preferences
 from chalicelib.storage import district
 from chalicelib.web.call import Call
@@ -136,6 +136,9 @@ TOPICS: tuple[Topic, ...] = (
 def help_page(call: Call) -> Answer:
     """The guide's help, all of it or what answers the question in `?q=`."""
     preferences = district.preferences()
+    # Nothing is moved by reading help.
+    here = who.anybody(call.cookie("session"), now=call.now)
+    call = call.speaking(here.language if here else None)
     said = _said(call.language, preferences)
     asked = call.query.get("q", "")[:_LONGEST_QUESTION].strip()
     shown = [topic for topic in TOPICS if _answers(topic, said[topic.id], asked, call.language)]
@@ -154,8 +157,9 @@ def help_page(call: Call) -> Answer:
             "topics": shown,
             "words": words(preferences),
             "asked": asked or None,
-            **_session(call),
+            **_session(call, here),
         },
+        language=here.language if here else None,
     )
 
 
@@ -194,11 +198,6 @@ def _folded(text: str) -> str:
     return "".join(one for one in parts if not unicodedata.combining(one))
 
 
-def _session(call: Call) -> dict[str, object]:
-    """Return what keeps a signed-in guardian's menu on the page; nothing is moved by reading help."""
-    try:
-        current = accounts.look_at_session(call.cookie("session"), now=call.now)
-        accounts.require_account(current)
-    except errors.SignInRequired:
-        return {}
-    return {"session": session_shown(call, current), "signed_in": True}
+def _session(call: Call, here: who.SignedInAs | None) -> dict[str, object]:
+    """Return what keeps a signed-in guardian's menu on the page."""
+    return {"session": session_shown(call, here.session), "signed_in": True} if here else {}

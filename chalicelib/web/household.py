@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from chalicelib import errors
-from chalicelib.domain import contact_details, household, mail, repeats
+from chalicelib.domain import contact_details, household, repeats, who
 from chalicelib.domain.household import Household
 from chalicelib.errors import FieldError
 from chalicelib.storage.change_requests import ShownRequest
@@ -44,12 +44,11 @@ def household_page(call: Call) -> Answer:
 
 
 def _answer(call: Call, seen: Household) -> Answer:
-    languages = mail.languages_of(seen.guardian)
     return Answer(
         _body(seen),
         page="household",
         data=_shown(call, seen),
-        language=languages[0] if len(languages) == 1 else None,
+        language=who.language_of(seen.account, seen.guardian.language),
         signed_in=True,
     )
 

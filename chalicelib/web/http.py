@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from chalice.app import Request, Response
 
 from chalicelib import clock, crypto, errors, logs, settings, texts
+from chalicelib.domain import who
 from chalicelib.storage import district, tables
 from chalicelib.web import call as calls
 from chalicelib.web.call import Call
@@ -114,9 +115,7 @@ def _answered(request: Request, call: Call, action: Action) -> Response:
         raise
     except errors.Refusal as refusal:
         return _refused(call, action, refusal)
-    if said.language and not call.language_chosen:
-        call = replace(call, language=said.language)
-    return _said(call, said)
+    return _said(call.speaking(said.language), said)
 
 
 def _said(call: Call, said: Answer) -> Response:
@@ -146,6 +145,7 @@ def _said(call: Call, said: Answer) -> Response:
 def _refused(call: Call, action: Action, refusal: errors.Refusal) -> Response:
     """Say a refusal: a problem for a client; for a browser the form again, or a page of its own."""
     logs.event("refused", problem=refusal.code)
+    call = _in_own_language(call, refusal)
     title, detail = _words(call, refusal)
     headers = _waiting(call, refusal)
     if call.wants_json:
@@ -163,6 +163,14 @@ def _refused(call: Call, action: Action, refusal: errors.Refusal) -> Response:
     said = None if faults else {"code": refusal.code, "title": title, "detail": detail}
     shown = {**data, "detail": detail, "errors": faults, "problem": said, "values": _kept(call)}
     return _response(render(call, page, shown), refusal.status, HTML, headers)
+
+
+def _in_own_language(call: Call, refusal: errors.Refusal) -> Call:
+    """Return the call in the language of whoever is signed in: a refusal comes from anywhere."""
+    if call.language_chosen or isinstance(refusal, errors.SignInRequired):
+        return call
+    here = who.anybody(call.cookie("session"), now=call.now)
+    return call.speaking(here.language if here else None)
 
 
 def _kept(call: Call) -> dict[str, str]:

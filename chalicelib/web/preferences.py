@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from chalicelib import errors, policy
-from chalicelib.domain import notifications, repeats
-from chalicelib.storage.values import Account, Session
+from chalicelib.domain import notifications, repeats, who
+from chalicelib.domain.who import SignedInAs
+from chalicelib.storage.values import Account
 from chalicelib.web.call import Call
 from chalicelib.web.forms import session_shown
 from chalicelib.web.http import YEAR, Answer, form, set_cookie
@@ -24,13 +25,12 @@ def _body(account: Account, language: str | None) -> dict[str, object]:
     }
 
 
-def _shown(
-    call: Call, session: Session, account: Account, language: str | None
-) -> dict[str, object]:
+def _shown(call: Call, here: SignedInAs) -> dict[str, object]:
+    account = here.account
     hour = notifications.digest_hour(account.choices)
     return {
         "values": {
-            "language": language,
+            "language": here.language,
             "quiet_from": account.choices.quiet_from,
             "quiet_to": account.choices.quiet_to,
             **dict.fromkeys(account.choices.on, "true"),
@@ -41,26 +41,26 @@ def _shown(
         "digest_time": f"{policy.DIGEST_HOUR if hour is None else hour:02d}:00",
         "email": account.email,
         "done": "done" in call.query,
-        "session": session_shown(call, session),
+        "session": session_shown(call, here.session),
         "signed_in": True,
     }
 
 
 def _again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
-    return "preferences", _shown(call, *notifications.own(call.cookie("session"), now=call.now))
+    return "preferences", _shown(call, who.current(call.cookie("session"), now=call.now))
 
 
 @form(_again)
 def preferences(call: Call) -> Answer:
     """Show the guardian's choices; POST changes those that are given."""
-    session, account, language = notifications.own(call.cookie("session"), now=call.now)
+    here = who.current(call.cookie("session"), now=call.now)
     if call.method == "POST":
-        return _save(call, account, language)
+        return _save(call, here.account, here.language)
     return Answer(
-        _body(account, language),
+        _body(here.account, here.language),
         page="preferences",
-        data=_shown(call, session, account, language),
-        language=language,
+        data=_shown(call, here),
+        language=here.language,
         signed_in=True,
     )
 

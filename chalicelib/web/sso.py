@@ -1,6 +1,6 @@
 """Single sign-on as actions: to the district's identity provider and back, linking and unlinking."""
 
-from chalicelib.domain import accounts, repeats, sso
+from chalicelib.domain import accounts, repeats, sso, who
 from chalicelib.web.account import account_again, once
 from chalicelib.web.call import Call
 from chalicelib.web.forms import arrival_cookies, required, session_shown, signed_in_body
@@ -46,7 +46,8 @@ def sso_callback(call: Call) -> Answer:
 def account_sso(call: Call) -> Answer:
     """Begin to link the issuer's account to this one, asked for with the password."""
     sso.require_configured()
-    session, own = accounts.current(call.cookie("session"), now=call.now)
+    here = who.current(call.cookie("session"), now=call.now)
+    session, own = here.session, here.account
     fields = required(call, "current_password")
 
     def set_out() -> sso.SettingOut:
@@ -65,6 +66,7 @@ def account_sso(call: Call) -> Answer:
         data={"location": out.location, "session": session_shown(call, session)},
         headers={"Refresh": f"0;url={out.location}"},
         cookies=(_kept(out),),
+        language=here.language,
         signed_in=True,
     )
 
@@ -73,7 +75,7 @@ def account_sso(call: Call) -> Answer:
 def account_sso_unlink(call: Call) -> Answer:
     """Take the link to the issuer off the account, with the password."""
     sso.require_configured()
-    _, own = accounts.current(call.cookie("session"), now=call.now)
+    own = who.current(call.cookie("session"), now=call.now).account
     fields = required(call, "current_password")
 
     def unlink() -> None:

@@ -6,7 +6,6 @@ The names of fields are the contract's (section 2, shapes); nothing but these go
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from chalicelib import texts
 from chalicelib.domain import family, schedule
 from chalicelib.storage.values import AttendanceEvent, ChildName, SchoolClass, StudentSummary
 from chalicelib.web.call import Call
@@ -80,7 +79,7 @@ def page_of(
         body,
         page=page,
         data={**data, **shown},
-        language=language_of(child.language),
+        language=child.language,
         signed_in=True,
     )
 
@@ -99,11 +98,6 @@ def switcher(
         }
         for one in students
     ]
-
-
-def language_of(roster: str | None) -> str | None:
-    """Return a guardian's language where it is one of ours: `es` for the roster's `es-MX`."""
-    return texts.known_language(roster)
 
 
 # --- the contract's shapes ----------------------------------------------------

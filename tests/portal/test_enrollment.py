@@ -40,7 +40,11 @@ class Family:
         new_visitor: Visitors, name: str, household: str, *students: factories.SomeStudent
     ) -> PortalClient:
         who = factories.guardian(
-            *students, given_name=name, email=f"{name}@example.com", household=household
+            *students,
+            given_name=name,
+            email=f"{name}@example.com",
+            household=household,
+            address1="7 Oak Lane",
         )
         account = factories.account(who, username=f"{name}1")
         return factories.signed_in(new_visitor, account)

@@ -49,7 +49,7 @@ def answered(sourced_id: str, said: str, **more: Any) -> None:
         student_id=student_id(sourced_id),
         answer=said,
         guardian_id=guardian_id(f"g{sourced_id[1:]}a"),
-        household_id=None,
+        household="",
         answered_at=int(NOW.timestamp()),
         purge_at=int(NOW.timestamp()) + 86400,
         **given,

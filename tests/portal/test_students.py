@@ -267,7 +267,9 @@ def test_a_student_of_others_is_like_one_that_is_not_there(
     assert len(seen) == 1
     ((status, code, _, calls),) = seen
     assert (status, code) == (404, "not-found")
-    assert [operation for _, operation, _ in calls] == ["UpdateItem", "BatchGetItem"]
+    # The page, and in which language it is refused.
+    made = [operation for _, operation, _ in calls]
+    assert made == ["UpdateItem", "BatchGetItem", "GetItem", "BatchGetItem"]
 
 
 def test_what_can_be_no_id_never_comes_into_a_key(

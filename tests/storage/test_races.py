@@ -409,7 +409,7 @@ def test_answers_for_one_child_at_once_end_as_the_last_one_with_an_entry_for_eac
             comment=f"{second}",
             guardian_id=who,
             guardian="Rosa Rivera",
-            household_id=None,
+            household="h1",
             answered_at=int(at.timestamp()),
             purge_at=int(at.timestamp()) + 86_400,
         )
@@ -434,7 +434,7 @@ def test_no_answer_is_stored_once_the_link_is_gone() -> None:
             comment=None,
             guardian_id=barred.guardian_id,
             guardian="Rosa Rivera",
-            household_id=None,
+            household="h1",
             answered_at=int(NOW.timestamp()),
             purge_at=int(NOW.timestamp()) + 86_400,
         )
