@@ -154,14 +154,14 @@ def link(stack: LocalStack, provider: IdentityProvider, session: str) -> None:
 
 
 def queries(student: str, ask: Callable[[str], Any]) -> dict[str, list[dict[str, str]]]:
-    """Return queries of a student's pages that choose what there is."""
+    """Return queries of a student's pages that choose what there is, the plain page first."""
     attendance, grades = f"/students/{student}/attendance", f"/students/{student}/grades"
-    event = ask(attendance)["events"][0]
-    found = ask(grades)
-    of_attendance = [{}, {"month": event["date"][:7]}]
-    if event["class_id"]:
-        of_attendance.append({"class": event["class_id"]})
-    of_grades = [{}, {"class": found["classes"][0]["id"]}]
+    events, found = ask(attendance)["events"], ask(grades)
+    of_attendance: list[dict[str, str]] = [{}]
+    of_attendance += [{"month": one["date"][:7]} for one in events[:1]]
+    of_attendance += [{"class": one["class_id"]} for one in events if one["class_id"]][:1]
+    of_grades: list[dict[str, str]] = [{}]
+    of_grades += [{"class": one["id"]} for one in found["classes"][:1]]
     if found["next"]:
         of_grades.append({"before": found["next"]})
     return {"/students/{id}/attendance": of_attendance, "/students/{id}/grades": of_grades}
