@@ -9,11 +9,15 @@ import json
 import os
 import threading
 from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import requests
 import schemathesis
-from schemathesis import AuthContext, Case, HookContext, Response
+from schemathesis import AuthContext, Case, CheckContext, HookContext, Response
 
 FED = json.loads(Path(os.environ["FUZZ_FED"]).read_text("utf-8"))
 CASES = Path(os.environ["FUZZ_CASES"])
@@ -22,13 +26,23 @@ WHOSE = {
     "/account/password": "password",
     "/account/email": "email",
     "/account/sessions/end": "ender",
+    "/account/sso": "linker",
+    "/account/sso/unlink": "unlinker",
+    # Signing in ends the session that it comes with, so only links carry one (see `_way_back`).
+    "/sso/callback": None,
 }
 PROBLEMS = ("invalid", "locked-out", "not-found")
+SECONDS = 30
 
 _places = itertools.count(1)
 _turns: dict[str, "itertools.count[int]"] = defaultdict(itertools.count)
 _keys, _sign_outs = iter(FED["keys"]), iter(FED["sign_outs"])
 _writing = threading.Lock()
+
+
+def _place() -> str:
+    place = next(_places)
+    return f"10.{place >> 16 & 255}.{place >> 8 & 255}.{place & 255}"
 
 
 def _new_password() -> dict[str, str]:
@@ -43,10 +57,44 @@ def _create_account() -> dict[str, str]:
     }
 
 
+def _household() -> dict[str, str]:
+    # A household has five open requests at most; any number of confirmations.
+    if next(_turns["household"]) % 2:
+        return {"action": "confirm"}
+    day = datetime.now(UTC).date() + timedelta(days=7)
+    wanted = {"phone": "404-555-0123", "effective_date": day.isoformat()}
+    return {"action": "change", "comment": "A new number.", **wanted}
+
+
+def _way_back() -> tuple[dict[str, str], dict[str, str]]:
+    """Go to the identity provider, to sign in or, next time, to link; return what comes back.
+
+    Returns:
+        Query and cookies of the way back.
+    """
+    headers = {"Host": FED["host"], "Accept": "application/json", "X-Forwarded-For": _place()}
+    method, path, body, cookies = "GET", "/sso", None, {}
+    if next(_turns["way back"]) % 2:
+        method, path, body = "POST", "/account/sso", {"current_password": FED["password"]}
+        cookies["session"] = FED["sessions"]["linked"]
+    out = requests.request(
+        *(method, FED["portal"] + path),
+        json=body,
+        headers=headers,
+        cookies=cookies,
+        timeout=SECONDS,
+        allow_redirects=False,
+    )
+    there = out.json()["location"] if body else out.headers["Location"]
+    back = requests.get(there, timeout=SECONDS, allow_redirects=False).headers["Location"]
+    cookies["sso"] = SimpleCookie(out.headers["Set-Cookie"])["sso"].value
+    return dict(parse_qsl(urlsplit(back).query)), cookies
+
+
 BODIES = {
     "/enrollment": lambda: {"student_id": FED["students"][0], "answer": "returning"},
     "/preferences": lambda: {"language": "en", "grades.mail": "true"},
-    "/household": lambda: {"action": "confirm"},
+    "/household": _household,
     "/activation-key": lambda: {"student_number": FED["numbers"][0], "ssn_last4": "0000"},
     "/activate": lambda: {"activation_key": FED["keys"][-1]},
     "/create-account": _create_account,
@@ -62,6 +110,8 @@ BODIES = {
         "email": f"somebody{next(_places)}@example.net",
     },
     "/account/sessions/end": lambda: {"current_password": FED["password"]},
+    "/account/sso": lambda: {"current_password": FED["password"]},
+    "/account/sso/unlink": lambda: {"current_password": FED["password"]},
 }
 PARAMETERS = {
     "id": lambda: FED["students"][0],
@@ -81,7 +131,8 @@ class Session:
             return next(_sign_outs, None)
         if not case.operation.definition.raw.get("security"):
             return None
-        return str(FED["sessions"][WHOSE.get(path, "reader")])
+        whose = WHOSE.get(path, "reader")
+        return whose and str(FED["sessions"][whose])
 
     def set(self, case: Case, data: str, _: AuthContext) -> None:
         """Put the cookie into the case."""
@@ -92,9 +143,9 @@ class Session:
 def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     """Give the case an address, a face, and in its turn what lets it succeed."""
     kwargs["allow_redirects"] = False
-    place, turn = next(_places), next(_turns[case.operation.label])
+    turn = next(_turns[case.operation.label])
     headers = dict(case.headers or {})
-    headers["X-Forwarded-For"] = f"10.{place >> 16 & 255}.{place >> 8 & 255}.{place & 255}"
+    headers["X-Forwarded-For"] = _place()
     headers["Accept"] = "text/html" if turn % 5 == 4 else "application/json"  # noqa: PLR2004
     case.headers = headers
     fits = case.meta is None or case.meta.generation.mode.is_positive
@@ -105,6 +156,19 @@ def before_call(_: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
         case.body = BODIES[path]()
     if case.path_parameters:
         case.path_parameters = {name: PARAMETERS[name]() for name in case.path_parameters}
+    if path in FED["queries"]:
+        queries = FED["queries"][path]
+        case.query = queries[turn // 3 % len(queries)]
+    if path == "/sso/callback":
+        case.query, case.cookies = _way_back()
+
+
+@schemathesis.check
+def foreign_method_leads_nowhere(_: CheckContext, response: Response, case: Case) -> None:
+    """Hold what stands in for `unsupported_method` (see schemathesis.toml)."""
+    method = response.request.method
+    if str(method).lower() not in case.operation.schema[case.operation.path]:
+        assert response.status_code == 404, f"{method} answered {response.status_code}"  # noqa: PLR2004
 
 
 @schemathesis.hook

@@ -78,9 +78,14 @@ def _texts(
     values: dict[str, str | None] = {}
     for name in ("language", "quiet_from", "quiet_to"):
         value = given.get(name, getattr(saved, name))
-        if value and not _fits(name, value):
+        # Not whatever is falsy: a client's `false` or `0` is a mistake, and takes nothing back.
+        if value is None or value == "":
+            values[name] = None
+        elif _fits(name, value):
+            values[name] = str(value)
+        else:
             faults.append(FieldError(name, "unknown" if name == "language" else "format"))
-        values[name] = str(value) if value else None
+            values[name] = None
     return values
 
 

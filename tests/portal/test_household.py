@@ -191,6 +191,11 @@ def test_a_request_holds_only_what_differs(rosa: PortalClient) -> None:
     }
 
 
+def test_null_takes_a_value_away_as_a_blank_does(rosa: PortalClient) -> None:
+    answer = rosa.post("/household", {**ASK, "phone": None, "address2": None})
+    assert answer.json()["requests"][0]["changes"] == {"phone": None}
+
+
 def test_the_account_keeps_its_address_whatever_is_asked(
     rosa: PortalClient, mailbox: Mailbox
 ) -> None:

@@ -137,6 +137,7 @@ def test_the_same_form_twice_is_saved_once_and_answered_alike(browser: PortalCli
     [
         ({"language": "fr"}, [("language", "unknown")]),
         ({"language": ["en"]}, [("language", "unknown")]),
+        ({"language": False}, [("language", "unknown")]),
         ({"grades.mail": "on"}, [("grades.mail", "format")]),
         ({"grades.mail": 1}, [("grades.mail", "format")]),
         ({"grades.mail": None}, [("grades.mail", "format")]),
@@ -145,6 +146,7 @@ def test_the_same_form_twice_is_saved_once_and_answered_alike(browser: PortalCli
         ({"quiet_from": "21:00", "quiet_to": "06:00\n"}, [("quiet_to", "format")]),
         ({"quiet_from": "٢١:٠٠", "quiet_to": "06:00"}, [("quiet_from", "format")]),
         ({"quiet_from": 2100, "quiet_to": "06:00"}, [("quiet_from", "format")]),
+        ({"quiet_from": 0, "quiet_to": []}, [("quiet_from", "format"), ("quiet_to", "format")]),
         ({"quiet_from": "21:00"}, [("quiet_to", "required")]),
         ({"quiet_to": "06:00"}, [("quiet_from", "required")]),
         ({"quiet_from": "08:00", "quiet_to": "08:00"}, [("quiet_to", "too-long")]),
