@@ -44,7 +44,7 @@ def household_page(call: Call) -> Answer:
 
 
 def _answer(call: Call, seen: Household) -> Answer:
-    languages = mail.languages_of(seen.guardian)
+    languages = mail.languages_of(seen.guardian, seen.account)
     return Answer(
         _body(seen),
         page="household",
