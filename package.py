@@ -114,7 +114,11 @@ def _copy_source(source: Path, stage: str) -> None:
         ROOT / "chalicelib", source / "chalicelib", ignore=shutil.ignore_patterns("__pycache__")
     )
     for file in (ROOT / ".chalice").glob("*.json"):
-        shutil.copy(file, source / ".chalice")
+        text = file.read_text(encoding="utf-8")
+        if stage == LOCAL:
+            # In AWS who may send a message may send a batch; the embedded AWS asks for both.
+            text = text.replace('"sqs:SendMessage"', '"sqs:SendMessage", "sqs:SendMessageBatch"')
+        (source / ".chalice" / file.name).write_text(text, encoding="utf-8")
     (source / ".chalice" / "resources.json").write_text(json.dumps(resources(stage)))
     (source / "requirements.txt").write_text("")
 

@@ -135,7 +135,7 @@ def mail_decision(message: Mapping[str, Any], *, now: datetime) -> None:
             send(
                 account.email,
                 "change-request-decided",
-                languages=mail.languages_of(guardian),
+                languages=mail.languages_of(guardian, account),
                 data={
                     "name": guardian.given_name,
                     "status": request.status,

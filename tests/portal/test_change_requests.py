@@ -136,6 +136,17 @@ def test_the_mail_goes_to_the_address_on_record_in_the_guardians_language(
     assert "has approved" not in mail.html
 
 
+def test_the_mail_speaks_the_language_that_the_guardian_chose(
+    rosa: PortalClient, invoke: Invoke, mailbox: Mailbox
+) -> None:
+    """The roster says English."""
+    rosa.post("/preferences", {"language": "es"})
+    invoke("decide_change_request", {"request_id": ask(rosa), **YES})
+    (mail,) = mailbox()
+    assert "ha aprobado" in mail.html
+    assert "has approved" not in mail.html
+
+
 def test_the_same_decision_again_is_answered_alike_and_mails_nothing(
     rosa: PortalClient, invoke: Invoke, mailbox: Mailbox, monday: Any
 ) -> None:

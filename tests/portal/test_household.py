@@ -427,3 +427,11 @@ def test_the_page_speaks_the_guardians_language(new_visitor: Visitors) -> None:
     rosa = parent(new_visitor, factories.student(), language="es")
     page = rosa.get("/household", accept=HTML)
     assert "Lo que tiene la escuela" in page.text
+
+
+def test_the_page_speaks_the_language_that_the_guardian_chose(rosa: PortalClient) -> None:
+    """On a device that remembers no language, while the roster says English."""
+    rosa.post("/preferences", {"language": "es"})
+    rosa.cookies.pop("lang")
+    page = rosa.get("/household", accept=HTML)
+    assert "Lo que tiene la escuela" in page.text
