@@ -169,7 +169,13 @@ def _in_own_language(call: Call, refusal: errors.Refusal) -> Call:
     """Return the call in the language of whoever is signed in: a refusal comes from anywhere."""
     if call.language_chosen or isinstance(refusal, errors.SignInRequired):
         return call
-    here = who.anybody(call.cookie("session"), now=call.now)
+    try:
+        here = who.anybody(call.cookie("session"), now=call.now)
+    except Exception as error:
+        # Words in another language are better than another refusal.
+        if not _is_of_aws(error):
+            raise
+        return call
     return call.speaking(here.language if here else None)
 
 
@@ -235,7 +241,7 @@ def _failed(call: Call, error: Exception) -> Response:
     """
     reference = crypto.new_id()[:10]
     place = traceback.extract_tb(error.__traceback__)[-1]
-    is_aws = isinstance(error, errors.Unavailable) or tables.is_failure_of_aws(error)
+    is_aws = _is_of_aws(error)
     status, code = (503, errors.Unavailable.code) if is_aws else (500, "internal-error")
     logs.event(
         "aws-failed" if is_aws else "unexpected-error",
@@ -256,6 +262,10 @@ def _failed(call: Call, error: Exception) -> Response:
         return _response(json.dumps(problem, ensure_ascii=False), status, PROBLEM)
     data = {"status": status, "title": title, "detail": detail, "reference": reference}
     return _response(_plain_page(call, "problem", data), status, HTML)
+
+
+def _is_of_aws(error: Exception) -> bool:
+    return isinstance(error, errors.Unavailable) or tables.is_failure_of_aws(error)
 
 
 # --- pages --------------------------------------------------------------------
