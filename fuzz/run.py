@@ -44,7 +44,7 @@ ROLES = (
     *("linked", "linker", "unlinker"),
 )
 # Keys that are left for Schemathesis to use up.
-SPARE_KEYS = 4
+SPARE_KEYS = 12
 # What succeeds by sending everybody on, clients too: it has no 2xx.
 LEADS_ON = {"GET /sso": 303}
 ADULTS = ("parent", "guardian")
