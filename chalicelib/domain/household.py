@@ -157,10 +157,11 @@ def ask(seen: Household, typed: Mapping[str, str], *, form_id: str, now: datetim
 
 
 def _request_id(account: Account, form_id: str, typed: Mapping[str, str]) -> str:
+    """Return an id that begins with a letter: in an export no spreadsheet takes it for a formula."""
     if not form_id:
-        return crypto.new_id()
+        return "r" + crypto.new_id()
     text = "\0".join((account.account_id, form_id, *(f"{k}={typed[k]}" for k in sorted(typed))))
-    return aws.keyring().hash("request", text)[:22]
+    return "r" + aws.keyring().hash("request", text)[:22]
 
 
 def _children_at_home(guardian: GuardianRecord) -> tuple[str, ...]:
