@@ -6,7 +6,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from chalicelib import texts
 from tests import gallery
 from tests.chromium import NEEDS_CHROMIUM, ORIGIN, RULES, Portal
 from tests.chromium import browser as browser  # noqa: PLC0414 - the fixture
@@ -44,7 +43,8 @@ def test_axe_finds_nothing_on_any_page_in_any_state(browser, language, scheme):
     assert portal.console == []
 
 
-@pytest.mark.parametrize("language", texts.LANGUAGES)
+# Spanish words are the longer ones.
+@pytest.mark.parametrize("language", ["es"])
 @pytest.mark.parametrize("style", [SPACING, "html {font-size: 200%}"], ids=["spaced", "doubled"])
 def test_nothing_scrolls_sideways_at_320_pixels_however_text_is_set(browser, language, style):
     context = browser.new_context(viewport={"width": 320, "height": 640}, bypass_csp=True)
