@@ -6,6 +6,7 @@ Guide: "Request a Parent Portal Activation Key" and "First Time Account Creation
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeGuard
 
 from chalicelib import crypto, errors, logs, policy
 from chalicelib.domain import addresses, credentials, limits, mail
@@ -317,7 +318,16 @@ def create_account(
         repeated = _repeated(key, username, password)
         limits.give_back(counted)
         return repeated
-    good, guardian = _open(key, now=now)
+    try:
+        good, guardian = _open(key, now=now)
+    except errors.ActivationKeyInvalid:
+        # Between the reads of key and guardian the very same form may have used the key.
+        used = activation_keys.read_key([key.key_hash]) if _was_open(key, now) else None
+        if used is None or not _is_fresh_use(used, now):
+            raise
+        repeated = _repeated(used, username, password)
+        limits.give_back(counted)
+        return repeated
     limits.give_back(counted)
     limits.of("tries-per-key", good.key_hash, now=now)
     faults = _faults(username, password, verify_password)
@@ -347,6 +357,12 @@ def _open(key: ActivationKey | None, *, now: datetime) -> tuple[ActivationKey, G
         return key, guardian
     logs.event("activation-key-refused")
     raise errors.ActivationKeyInvalid
+
+
+def _was_open(key: ActivationKey | None, now: datetime) -> TypeGuard[ActivationKey]:
+    return (
+        key is not None and key.state == activation_keys.ISSUED and key.expires_at > now.timestamp()
+    )
 
 
 def _faults(username: str, password: str, verify_password: str) -> list[FieldError]:

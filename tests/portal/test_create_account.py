@@ -9,7 +9,7 @@ import time_machine
 
 from chalicelib import crypto
 from chalicelib.domain import activation
-from chalicelib.storage import accounts, activation_keys, aws, district
+from chalicelib.storage import accounts, activation_keys, aws, district, roster
 from tests import factories
 from tests.conftest import SentMail
 from tests.portal_client import Answer, PortalClient
@@ -349,6 +349,28 @@ def test_the_same_form_posted_twice_at_once_is_one_account_and_one_mail(
             pool.map(lambda _: create(new_visitor(), key, more={"form_id": form_id}), range(2))
         )
     assert {(a.status, a.text) for a in answers} == {(201, answers[0].text)}
+    assert len(mailbox()) == 1
+
+
+def test_the_same_form_that_overtakes_between_two_reads_is_answered_alike(
+    new_visitor: Callable[[], PortalClient],
+    rosa: factories.SomeGuardian,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = factories.activation_key(rosa)
+    read, overtaken = roster.guardian_partition, []
+
+    def overtake(guardian_id: str) -> object:
+        if not overtaken:
+            overtaken.append(None)
+            overtaken.append(create(new_visitor(), key))
+        return read(guardian_id)
+
+    monkeypatch.setattr(roster, "guardian_partition", overtake)
+    last = create(new_visitor(), key)
+    first = overtaken[1]
+    assert (last.status, last.text) == (first.status, first.text) == (201, first.text)
     assert len(mailbox()) == 1
 
 
