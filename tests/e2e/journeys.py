@@ -1,6 +1,8 @@
 """The sign-up journey as a JSON client walks it, and what an office sees of a stack."""
 
+import contextlib
 import csv
+import http.client
 import io
 import itertools
 import re
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import local
 import package
@@ -219,3 +222,16 @@ def seekers(zip_path: Path) -> list[Seeker]:
         if row["metadata.relationship"] and (children := related(row))
         if children[0]["metadata.ssnLast4"] and len(related(children[0])) == 1
     ]
+
+
+def rows_at(url: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that the office was given an address of."""
+    there = urlsplit(url)
+    connection = http.client.HTTPConnection("127.0.0.1", there.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", f"{there.path}?{there.query}", headers={"Host": there.netloc})
+        answer = connection.getresponse()
+        told = answer.read().decode("utf-8-sig")
+    assert answer.status == 200, told
+    assert "attachment" in str(answer.getheader("Content-Disposition"))
+    return list(csv.DictReader(io.StringIO(told)))

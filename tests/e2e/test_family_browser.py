@@ -5,14 +5,9 @@ functions of the console and the schedule run under their own roles. Each visit 
 test_journey_browser holds each to.
 """
 
-import contextlib
-import csv
-import http.client
-import io
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,6 +18,7 @@ import sample_district
 from chalicelib import crypto, texts
 from local import LocalStack
 from sample_district import SampleFamily, SampleStudent
+from tests.e2e import journeys
 from tests.e2e.conftest import DeployedClient, District, wait_for_mail
 from tests.e2e.test_journey_browser import (
     PASSWORD,
@@ -227,24 +223,11 @@ def test_a_parent_confirms_and_asks_for_a_change_which_the_office_decides(
 
     exported = stack.invoke("export_changes", {})
     assert exported["count"] == 1
-    (row,) = rows_at(exported["url"])
+    (row,) = journeys.rows_at(exported["url"])
     # Behind an apostrophe what a spreadsheet would take for a formula.
     assert row["requestId"].removeprefix("'") == asked["id"]
     assert row["sourcedId"] == guardian.sourced_id
     assert row["sms"].removeprefix("'") == asked["changes"]["mobile"]
-
-
-def rows_at(url: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that the office was given an address of."""
-    there = urlsplit(url)
-    connection = http.client.HTTPConnection("127.0.0.1", there.port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request("GET", f"{there.path}?{there.query}", headers={"Host": there.netloc})
-        answer = connection.getresponse()
-        told = answer.read().decode("utf-8-sig")
-    assert answer.status == 200, told
-    assert "attachment" in str(answer.getheader("Content-Disposition"))
-    return list(csv.DictReader(io.StringIO(told)))
 
 
 def test_a_parent_answers_for_each_child_and_is_reminded_until_then(visit, stack, family):
@@ -267,7 +250,7 @@ def test_a_parent_answers_for_each_child_and_is_reminded_until_then(visit, stack
     assert "Please answer the enrollment" not in visit.text
 
     report = stack.invoke("enrollment_report", {})
-    rows = {row["student_number"].lstrip("'"): row for row in rows_at(report["url"])}
+    rows = {row["student_number"].lstrip("'"): row for row in journeys.rows_at(report["url"])}
     assert sum(school["students"] for school in report["schools"]) == len(rows)
     assert sum(school["returning"] for school in report["schools"]) == 2
     answered = {number for number, row in rows.items() if row["answer"] == "returning"}

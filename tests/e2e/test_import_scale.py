@@ -173,6 +173,17 @@ def test_the_same_zip_again_writes_nothing(stage, whole, imported):
     assert sampled(stage[0]) == before
 
 
+def test_the_report_of_enrollments_names_every_student(stage, imported):
+    stack = stage[0]
+    began = time.monotonic()
+    report = stack.invoke("enrollment_report", {})
+    say("enrollment_report", began)
+    assert sum(school["unanswered"] for school in report["schools"]) == STUDENTS
+    rows = journeys.rows_at(report["url"])
+    assert len(rows) == STUDENTS
+    assert len({row["sourcedId"] for row in rows}) == STUDENTS
+
+
 def test_a_delta_of_ten_rows_changes_only_its_rows(stage, imported, tmp_path):
     stack = stage[0]
     before = sampled(stack)
