@@ -11,8 +11,8 @@ DYNAMODB_LOCAL := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test scale fuzz faults lint types package check gallery bench pins dynamodb-local
-.PHONY: oidc-provider clean
+.PHONY: help run test scale fuzz faults lint types package check gallery pictures bench pins
+.PHONY: dynamodb-local oidc-provider clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ check: lint types package test ## All of these
 
 gallery: $(VENV)/ready ## Write every page and mail in every state, to look at
 	$(BIN)/python -m tests.gallery .build/gallery
+
+pictures: $(VENV)/ready ## Take a picture of every page in every setting, and judge each (20 minutes)
+	@mkdir -p .build/pictures
+	PARENT_PORTAL_PICTURES=$(CURDIR)/.build/pictures $(BIN)/python -m pytest -m browser $(ARGS)
 
 bench: $(VENV)/ready ## Measure whether answers' times tell known from unknown; ARGS=500
 	$(BIN)/python -m bench.answers $(ARGS)

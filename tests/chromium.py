@@ -14,6 +14,9 @@ from tests import gallery
 from tests.gallery import IDLE_UNTIL, STATES
 
 CHROMIUM = Path("/usr/bin/chromium")
+# Where every page is to be left as a picture, for a person to look at. Then axe judges each page in
+# every setting; in a usual run each setting comes once, as no rule of axe's depends on two of them.
+PICTURES = os.environ.get("PARENT_PORTAL_PICTURES")
 NEEDS_CHROMIUM = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium"),
@@ -44,6 +47,12 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=os.fspath(CHROMIUM), args=ARGS)
         yield browser
         browser.close()
+
+
+def take_picture(page: Page, name: str) -> None:
+    """Leave the whole page as a picture, if pictures are asked for."""
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
 
 class Portal:

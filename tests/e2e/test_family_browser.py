@@ -18,6 +18,7 @@ import sample_district
 from chalicelib import crypto, texts
 from local import LocalStack
 from sample_district import SampleFamily, SampleStudent
+from tests.chromium import PICTURES
 from tests.e2e import journeys
 from tests.e2e.conftest import DeployedClient, District, wait_for_mail
 from tests.e2e.test_journey_browser import (
@@ -35,8 +36,8 @@ from tests.e2e.test_journey_json import hourly
 USERNAME = "family1"
 NARROW: Mapping[str, Any] = {"viewport": {"width": 320, "height": 640}, "has_touch": True}
 WIDTHS, SCHEMES = (320, 1280), ("light", "dark")
-# axe takes as long as all else; each width, scheme and language comes once here, and every page in
-# each scheme and language in test_pages_axe.
+# axe takes as long as all else; each width, scheme and language comes once here, and all of them
+# when pictures are taken.
 AXE = {("en", 1280, "dark"), ("es", 320, "light")}
 NEW_NUMBER = "404-555-0099"
 
@@ -333,7 +334,7 @@ def look_at_every_page(visit: Visit, client: DeployedClient, language: str) -> N
                 visit.page.emulate_media(color_scheme=scheme)
                 setting = (language, width, scheme)
                 shown = f"{name}-{language}-{width}-{scheme}"
-                visit.look(shown, axe=setting in AXE)
+                visit.look(shown, axe=bool(PICTURES) or setting in AXE)
 
 
 def pages_of(client: DeployedClient) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """A parent's whole way in a browser on a phone, from the first page to Back after signing out.
 
 Each visit fails at the first message on the console, dialog, or request to anybody but us. With
-`PARENT_PORTAL_SCREENSHOTS=FOLDER` every page is left there as a picture, for a person to look at.
+`make pictures` every page is left as a picture, for a person to look at.
 """
 
 import itertools
@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +22,7 @@ from chalicelib import texts
 from local import LocalStack
 from sample_district import SampleFamily, SampleGuardian
 from tests import roster_sets
-from tests.chromium import ARGS, CHROMIUM, RULES
+from tests.chromium import ARGS, CHROMIUM, RULES, take_picture
 from tests.e2e.conftest import DeployedClient, District, wait_for_mail
 from tests.e2e.test_deployed import activation_key
 
@@ -45,7 +44,6 @@ FIRST_PAGE_BYTES, FIRST_PAGE_REQUESTS = 30_000, 3
 
 # Visitors come from one address each, so that the limits of one leave the others alone.
 _ADDRESSES = (f"198.51.100.{n}" for n in itertools.count(1))
-_SCREENSHOTS = os.environ.get("PARENT_PORTAL_SCREENSHOTS")
 # A browser that goes Back as people's do: from memory where the page allows it.
 _NOT_OURS = ["--disable-back-forward-cache"]
 # Chromium notes each refused form, which the tests judge by its status, and what sign-out cleared.
@@ -141,10 +139,8 @@ class Visit:
 
     def look(self, name: str, *, axe: bool = True) -> None:
         """Hold the page to what holds for each: axe, no sideways scrolling, no secret in it."""
-        if _SCREENSHOTS:
-            self.pictures += 1
-            path = Path(_SCREENSHOTS) / f"{self.name}-{self.pictures:02d}-{name}.png"
-            self.page.screenshot(path=path, full_page=True)
+        self.pictures += 1
+        take_picture(self.page, f"{self.name}-{self.pictures:02d}-{name}")
         if self.scripts and axe:  # axe waits for promises, which never come without
             result = Axe().run(self.page, options={"runOnly": {"type": "tag", "values": RULES}})
             wrong = result.response["violations"] + result.response["incomplete"]

@@ -1,13 +1,15 @@
 """Every page in every state in a browser: axe, reflow, targets, and what the script adds."""
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
+from chalicelib import texts
 from tests import gallery
-from tests.chromium import NEEDS_CHROMIUM, ORIGIN, RULES, Portal
+from tests.chromium import NEEDS_CHROMIUM, ORIGIN, PICTURES, RULES, Portal, take_picture
 from tests.chromium import browser as browser  # noqa: PLC0414 - the fixture
 from tests.gallery import IDLE_UNTIL, KEY, STATES
 
@@ -23,14 +25,18 @@ def portal(browser: Browser) -> Iterator[Portal]:
     context.close()
 
 
-# Each language once and each scheme once: no rule of axe's depends on both.
-@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("es", "dark")])
-def test_axe_finds_nothing_on_any_page_in_any_state(browser, language, scheme):
-    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+USUAL = [("en", "light", 360), ("es", "dark", 360)]
+EVERY = list(itertools.product(texts.LANGUAGES, ("light", "dark"), (320, 1280)))
+
+
+@pytest.mark.parametrize(("language", "scheme", "width"), EVERY if PICTURES else USUAL)
+def test_axe_finds_nothing_on_any_page_in_any_state(browser, language, scheme, width):
+    context = browser.new_context(viewport={"width": width, "height": 740}, color_scheme=scheme)
     portal = Portal(context.new_page())
     found = {}
     for name in STATES:
         page = portal.open(name, language)
+        take_picture(page, f"state-{name}-{language}-{width}-{scheme}")
         result = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}})
         wrong = result.response["violations"] + result.response["incomplete"]
         if wrong:
