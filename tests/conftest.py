@@ -1,4 +1,4 @@
-"""One AWS stage per test on moto, the portal's client on it, and what it put into its queues.
+"""An empty AWS stage for each test on moto, the portal's client on it, and what it put into its queues.
 
 Nothing of ours is patched: the environment says where things are, as it does in Lambda.
 """
@@ -16,7 +16,6 @@ import botocore.client
 import pytest
 import time_machine
 from chalice.local import LambdaContext
-from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.exceptions import JsonRESTError
 from moto.ses.models import ses_backends
@@ -24,7 +23,7 @@ from moto.sesv2.responses import SESV2Response
 
 from chalicelib import crypto
 from chalicelib.storage import aws, district, oidc
-from tests import aws_stage, permissions
+from tests import aws_stage, moto_account, permissions
 from tests.aws_stage import AwsStage
 from tests.portal_client import PortalClient
 
@@ -66,8 +65,7 @@ def forget_caches() -> None:
 def stage(no_real_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsStage]:
     """Give an empty stage: tables, queues, bucket, secret, sender."""
     _one_call_at_a_time(monkeypatch)
-    with mock_aws():
-        made = aws_stage.create_stage()
+    with moto_account.empty_stage() as made:
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         forget_caches()
