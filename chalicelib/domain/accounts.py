@@ -305,8 +305,13 @@ def _is_alive(session: Session, now: datetime) -> bool:
     return now < times.idle_until and now < times.ends_at
 
 
-def prove(account: Account, current_password: str, *, ip: str, now: datetime) -> None:
+def prove(
+    account: Account, current_password: str, *, ip: str, device: Device, now: datetime
+) -> None:
     """Check the password of somebody who is signed in; a wrong one counts as a failed sign-in.
+
+    As at sign-in a known device is spared the name's total: strangers' failures must not keep the
+    parent from putting a thief out.
 
     Raises:
         TooManyTries: the limits of signing in.
@@ -315,7 +320,8 @@ def prove(account: Account, current_password: str, *, ip: str, now: datetime) ->
     if not current_password:
         raise errors.Invalid(errors=[FieldError("current_password", "required")])
     from_ip = limits.from_ip("sign-in-failures-per-ip", ip, now=now)
-    of_name = limits.of_name(account.username_key, ip, known_device=False, now=now)
+    known = devices.is_known(account, device.cookie(devices.cookie_name(account.username_key)))
+    of_name = limits.of_name(account.username_key, ip, known_device=known, now=now)
     if not crypto.password_matches(account.password_hash, current_password):
         accounts.count_failure(account.username_key)
         logs.event("sign-in-failed")
@@ -332,6 +338,7 @@ def change_password(
     verify_password: str,
     *,
     ip: str,
+    device: Device,
     now: datetime,
 ) -> None:
     """Set a new password; every other session, open link and known device ends.
@@ -340,7 +347,7 @@ def change_password(
         TooManyTries, Invalid: see `prove`, and what the new password lacks.
         SignInRequired: the account changed meanwhile.
     """
-    prove(account, current_password, ip=ip, now=now)
+    prove(account, current_password, ip=ip, device=device, now=now)
     credentials.require_password(
         password,
         verify_password,
