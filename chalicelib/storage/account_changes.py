@@ -72,6 +72,7 @@ def _new_password(password_hash: str) -> list[Action]:
         AccountItem.link_generation.add(1),
         AccountItem.password_generation.add(1),
         AccountItem.pending_link.remove(),
+        AccountItem.must_reset.remove(),
     ]
 
 
@@ -140,6 +141,8 @@ def take_back(
         AccountItem.pending_link.remove(),
         AccountItem.not_me_after.set(int(now.timestamp())),
         AccountItem.sso_link.remove(),
+        # A disabled account stays so, and asks for it once it is opened.
+        AccountItem.must_reset.set(True),
     ]
     if account.state == ACTIVE:
         actions.append(AccountItem.state.set(RESET_REQUIRED))

@@ -5,7 +5,7 @@ an older generation is dead) and the guardian's account. What is done to them is
 `accounts`, `account_changes`, `notifications`, `sessions` and `sso`; nothing else imports this file.
 """
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
 
@@ -95,6 +95,8 @@ class AccountItem(Model):
     state = UnicodeAttribute()
     password_hash = UnicodeAttribute()
     session_generation = NumberAttribute()
+    # A new password is asked for, also while the account is disabled.
+    must_reset = BooleanAttribute(null=True)
     locked_until = NumberAttribute(null=True)
     created_at = NumberAttribute()
     last_sign_in = NumberAttribute(null=True)
@@ -220,6 +222,7 @@ def account_from_item(item: AccountItem) -> Account:
         state=item.state,
         password_hash=item.password_hash,
         session_generation=int(item.session_generation),
+        must_reset=bool(item.must_reset),
         locked_until=_integer(item.locked_until),
         created_at=int(item.created_at),
         last_sign_in=_integer(item.last_sign_in),

@@ -228,6 +228,7 @@ class Account:
     state: str
     password_hash: str
     session_generation: int
+    must_reset: bool
     locked_until: int | None
     created_at: int
     last_sign_in: int | None

@@ -290,6 +290,46 @@ def test_a_not_me_link_opens_no_account_made_later(
         assert browser.post("/not-me", {"token": bad}).code == "not-me-link-invalid"
 
 
+def test_a_disabled_account_is_opened_to_a_new_password_where_the_old_one_is_over(
+    browser: PortalClient,
+    new_visitor: Visitors,
+    rosa: factories.SomeAccount,
+    mailbox: Mailbox,
+    invoke: Any,
+) -> None:
+    change_password(browser, rosa.password, "thiefs 666")
+    token = token_of(mailbox()[0], "not-me")
+    invoke("disable_account", {"username": "Rosa1"})
+    assert new_visitor().post("/not-me", {"token": token}).status == 200
+    (found,) = invoke("find_guardian", {"username": "Rosa1"})["guardians"]
+    assert found["account"]["state"] == "disabled"
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    fields = {"username": "Rosa1", "password": "thiefs 666"}
+    assert new_visitor().post("/sign-in", fields).code == "password-reset-required"
+    (link, *_) = [m for m in mailbox() if "reset-password?token=" in m.html]
+    reset = {"token": token_of(link), "password": NEW, "verify_password": NEW}
+    assert new_visitor().post("/reset-password", reset).status == 200
+    # The new password is over with nothing: disabled and enabled, it opens the account.
+    invoke("disable_account", {"username": "Rosa1"})
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "active"
+    assert new_visitor().post("/sign-in", fields | {"password": NEW}).status == 200
+
+
+def test_a_required_reset_opens_no_disabled_account_and_outlasts_the_disabling(
+    new_visitor: Visitors, rosa: factories.SomeAccount, mailbox: Mailbox, invoke: Any
+) -> None:
+    require = {"username": "Rosa1", "reason": "a leak"}
+    right = {"username": "Rosa1", "password": rosa.password}
+    invoke("disable_account", {"username": "Rosa1"})
+    assert invoke("require_password_reset", require)["state"] == "disabled"
+    assert not [m for m in mailbox() if "reset-password?token=" in m.html]
+    assert new_visitor().post("/sign-in", right).code == "account-disabled"
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    invoke("disable_account", {"username": "Rosa1"})
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    assert new_visitor().post("/sign-in", right).code == "password-reset-required"
+
+
 def test_a_change_of_state_is_mailed(
     rosa: factories.SomeAccount, mailbox: Mailbox, invoke: Any
 ) -> None:

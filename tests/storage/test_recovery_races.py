@@ -350,6 +350,15 @@ def test_the_parents_not_me_wins_whatever_the_thief_does_at_the_same_moment(
         forget_not_me()
 
 
+def test_nobody_opens_an_account_while_its_password_is_taken_back(rosa: Account) -> None:
+    accounts.set_state(rosa, accounts.DISABLED)
+    before = stored()
+    recovery.not_me(new_link(links.NOT_ME), request_id="r1", now=NOW)
+    with pytest.raises(accounts.AccountChanged):
+        accounts.set_state(before, accounts.ACTIVE)
+    assert account_rules.enable("Rosa1", now=NOW).state == accounts.RESET_REQUIRED
+
+
 def forget_not_me() -> None:
     """Let links made before now count again, as those of a later day would."""
     aws_stage.client("dynamodb").update_item(
