@@ -36,6 +36,12 @@ def browser(new_visitor: Visitors, rosa: factories.SomeAccount, mailbox: Mailbox
     return visitor
 
 
+def on_record() -> str | None:
+    """Return the address on record."""
+    account = accounts.read_account("rosa1")
+    return account and account.email
+
+
 def change_password(visitor: PortalClient, current: str, new: str = NEW, **how: Any) -> Answer:
     fields = {"current_password": current, "password": new, "verify_password": new}
     return visitor.post("/account/password", fields, **how)
@@ -267,6 +273,36 @@ def test_a_thief_with_session_and_password_is_put_out_again(
     reset = {"token": token_of(links[0]), "password": NEW, "verify_password": NEW}
     assert parent.post("/reset-password", reset).status == 200
     assert parent.post("/sign-in", {"username": "Rosa1", "password": NEW}).status == 200
+
+
+def test_a_thief_who_says_not_me_first_ends_no_link_of_the_parents(
+    browser: PortalClient,
+    new_visitor: Visitors,
+    rosa: factories.SomeAccount,
+    mailbox: Mailbox,
+    monday: Any,
+) -> None:
+    thief, mails = browser, []
+    for stolen in ("thief@example.org", "thief@example.net"):
+        change_email(thief, rosa.password, stolen)
+        mails += mailbox()
+        monday.shift(60)
+        confirm = token_of(to(mails, stolen)[0], "confirm-email")
+        assert thief.post("/confirm-email", {"token": confirm}).status == 200
+        mails += mailbox()
+        monday.shift(60)
+    # Two mails to each address that was left: a change was asked for, and made.
+    theirs, parents = (
+        [token_of(m, "not-me") for m in to(mails, who) if "not-me?token=" in m.html]
+        for who in ("thief@example.org", OLD_ADDRESS)
+    )
+    assert thief.post("/not-me", {"token": theirs[0]}).status == 200
+    assert on_record() == "thief@example.org"
+    monday.shift(60)
+    assert new_visitor().post("/not-me", {"token": parents[1]}).status == 200
+    assert on_record() == OLD_ADDRESS
+    assert thief.post("/not-me", {"token": theirs[1]}).code == "not-me-link-invalid"
+    assert on_record() == OLD_ADDRESS
 
 
 def test_a_not_me_link_is_over_after_ten_days(

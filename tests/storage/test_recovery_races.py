@@ -364,7 +364,7 @@ def forget_not_me() -> None:
     aws_stage.client("dynamodb").update_item(
         TableName=settings.name("accounts"),
         Key={"username_key": {"S": "rosa1"}},
-        UpdateExpression="REMOVE not_me_after",
+        UpdateExpression="REMOVE not_me_used",
     )
 
 
