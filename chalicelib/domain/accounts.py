@@ -305,8 +305,13 @@ def _is_alive(session: Session, now: datetime) -> bool:
     return now < times.idle_until and now < times.ends_at
 
 
-def prove(account: Account, current_password: str, *, ip: str, now: datetime) -> None:
+def prove(
+    account: Account, current_password: str, *, ip: str, device: Device, now: datetime
+) -> None:
     """Check the password of somebody who is signed in; a wrong one counts as a failed sign-in.
+
+    As at sign-in a known device is spared the name's total: strangers' failures must not keep the
+    parent from putting a thief out.
 
     Raises:
         TooManyTries: the limits of signing in.
@@ -315,7 +320,8 @@ def prove(account: Account, current_password: str, *, ip: str, now: datetime) ->
     if not current_password:
         raise errors.Invalid(errors=[FieldError("current_password", "required")])
     from_ip = limits.from_ip("sign-in-failures-per-ip", ip, now=now)
-    of_name = limits.of_name(account.username_key, ip, known_device=False, now=now)
+    known = devices.is_known(account, device.cookie(devices.cookie_name(account.username_key)))
+    of_name = limits.of_name(account.username_key, ip, known_device=known, now=now)
     if not crypto.password_matches(account.password_hash, current_password):
         accounts.count_failure(account.username_key)
         logs.event("sign-in-failed")
@@ -332,6 +338,7 @@ def change_password(
     verify_password: str,
     *,
     ip: str,
+    device: Device,
     now: datetime,
 ) -> None:
     """Set a new password; every other session, open link and known device ends.
@@ -340,7 +347,7 @@ def change_password(
         TooManyTries, Invalid: see `prove`, and what the new password lacks.
         SignInRequired: the account changed meanwhile.
     """
-    prove(account, current_password, ip=ip, now=now)
+    prove(account, current_password, ip=ip, device=device, now=now)
     credentials.require_password(
         password,
         verify_password,
@@ -398,28 +405,55 @@ def find(username: str) -> Account:
 
 def disable(username: str, *, now: datetime) -> Account:
     """Shut an account: no session on any way, open ones end at once; the guardian is told."""
-    return _set_state(find(username), accounts.DISABLED, now=now)
+    return _set_state(username, lambda _: accounts.DISABLED, now=now)
 
 
 def enable(username: str, *, now: datetime) -> Account:
-    """Open a disabled account again; one that waits for a new password goes on waiting."""
-    account = find(username)
-    if account.state != accounts.DISABLED:
-        return account
-    return _set_state(account, accounts.ACTIVE, now=now)
+    """Open a disabled account again; one whose password is over waits for a new one."""
+
+    def opened(account: Account) -> str | None:
+        if account.state != accounts.DISABLED:
+            return None
+        return accounts.RESET_REQUIRED if account.must_reset else accounts.ACTIVE
+
+    return _set_state(username, opened, now=now)
 
 
 def require_reset(username: str, *, now: datetime) -> Account:
-    """End an account's sessions and its password: only a mailed link makes a new one."""
-    account = _set_state(find(username), accounts.RESET_REQUIRED, now=now)
-    recovery.queue_reset_link(account.username_key)
-    return account
+    """End an account's sessions and its password: only a mailed link makes a new one.
+
+    A disabled account stays disabled: what shut it is for an admin to take back.
+    """
+
+    def shut(account: Account) -> str:
+        is_disabled = account.state == accounts.DISABLED
+        return accounts.DISABLED if is_disabled else accounts.RESET_REQUIRED
+
+    return _set_state(username, shut, must_reset=True, now=now)
 
 
-def _set_state(account: Account, state: str, *, now: datetime) -> Account:
-    accounts.set_state(account, state)
-    mail.queue_notice("account-state-changed", account, proof={}, now=now, state=state)
-    return find(account.username)
+def _set_state(
+    username: str,
+    state_of: Callable[[Account], str | None],
+    *,
+    must_reset: bool = False,
+    now: datetime,
+) -> Account:
+    """Change an account to the state that follows from its present one; None leaves it as it is."""
+    for _ in range(_ROUNDS):
+        account = find(username)
+        state = state_of(account)
+        if state is None:
+            return account
+        try:
+            accounts.set_state(account, state, must_reset=must_reset)
+        except accounts.AccountChanged:
+            continue
+        mail.queue_notice("account-state-changed", account, proof={}, now=now, state=state)
+        if state == accounts.RESET_REQUIRED:
+            recovery.queue_reset_link(account.username_key)
+        return find(username)
+    raise errors.Unavailable
 
 
 def delete(username: str) -> Account:

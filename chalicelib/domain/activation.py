@@ -4,12 +4,12 @@ Guide: "Request a Parent Portal Activation Key" and "First Time Account Creation
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeGuard
 
 from chalicelib import crypto, errors, logs, policy
-from chalicelib.domain import addresses, credentials, limits, mail
+from chalicelib.domain import addresses, contact_details, credentials, limits, mail
 from chalicelib.errors import FieldError
 from chalicelib.storage import accounts, activation_keys, aws, district, roster
 from chalicelib.storage.values import ActivationKey, GuardianRecord, NewAccount, StudentMatch
@@ -194,8 +194,10 @@ def _show_keys(number: str, last4: str, *, now: datetime) -> tuple[ShownKey, ...
         if not _screen_is_open(now=now):
             logs.event("screen-misses-exhausted", level="error")
         raise errors.NoMatch
-    households = {guardian.household_id for guardian in guardians}
-    if len(households) != 1 or None in households:
+    # Of one household id, and at one address as far as the roster has it: who lives apart must not
+    # get the other's key (as on the household's page, `household.key_of`).
+    homes = {(one.household_id, contact_details.address_key(asdict(one))) for one in guardians}
+    if len(homes) != 1 or any(one.household_id is None for one in guardians):
         return None
     return tuple(
         ShownKey(

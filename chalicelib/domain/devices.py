@@ -19,6 +19,11 @@ def cookie(account: Account) -> str:
     return f"{_bound_to(account)}.{aws.keyring().hash('device', _text(account))}"
 
 
+def is_known(account: Account, value: str | None) -> bool:
+    """Whether a cookie says that the device signed in to this account before, by its password."""
+    return is_signed(account.username_key, value) and is_current(account, value)
+
+
 def is_signed(username_key: str, value: str | None) -> bool:
     """Whether we signed the cookie for this name; judged before the account is read."""
     bound, _, signed = (value or "").rpartition(".")

@@ -465,7 +465,8 @@ def not_me(token: str, *, request_id: str, now: datetime) -> None:
     A new password is asked for, by a link to the address that got the mail.
 
     A link works for whoever reads the mail only while that address is on record, or was until the
-    change that the mail told of. Every older link ends with it: a thief's can't undo the undoing.
+    change that the mail told of. Every link made after it ends with it, and no older one: a thief's,
+    whose mails all came later, can neither undo the undoing nor forestall it.
 
     Raises:
         NotMeLinkInvalid: unknown, used, expired, or of an address that isn't the account's any more.
@@ -518,7 +519,17 @@ def _take_back(link: Link, account: Account, *, request_id: str, now: datetime) 
             },
             delay=1,
         )
-    account_changes.take_back(account, link, restored_hash=restored, now=now)
+    at = int(now.timestamp())
+    # A use that ended no link which could still be opened says nothing any more.
+    since = at - policy.NOT_ME_LINK_DAYS * 86400
+    used = [span for span in account.not_me_used if span[1] > since]
+    account_changes.take_back(
+        account,
+        link,
+        restored_hash=restored,
+        not_me_used=[*used, (link.created_at, at)],
+        now=now,
+    )
 
 
 def _ask_for_password(link: Link) -> None:
@@ -531,7 +542,7 @@ def _may_take_back(link: Link, account: Account, now: datetime) -> bool:
         link.used_at is None
         and link.expires_at > now.timestamp()
         and account.account_id == link.account_id
-        and (account.not_me_after is None or link.created_at > account.not_me_after)
+        and not any(made <= link.created_at <= used for made, used in account.not_me_used)
         and (link.restore is not None or not _differ(link.email, account.email))
     )
 

@@ -232,12 +232,11 @@ def sign_in(
         # Under the secret's current version: an older one retires (security row S85).
         _store_link(account, arrived.subject_hashes, None)
     cookie = device.cookie(devices.cookie_name(account.username_key))
-    signed = devices.is_signed(account.username_key, cookie)
     try:
         signed_in = accounts.begin_session(
             _linked_account(arrived.subject_hashes),
             device=device.name,
-            known=signed and devices.is_current(account, cookie),
+            known=devices.is_known(account, cookie),
             password=None,
             sso_link=arrived.subject_hashes[0],
             again=lambda: _linked_account(arrived.subject_hashes),

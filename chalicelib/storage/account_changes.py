@@ -4,7 +4,7 @@ By somebody who is signed in, or by a mailed link, which is used up. Each is one
 only while the account is the one that was read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from pynamodb.exceptions import UpdateError
@@ -13,7 +13,12 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.storage import links, tables
-from chalicelib.storage.account_items import AccountItem, SessionItem, subject_item
+from chalicelib.storage.account_items import (
+    AccountItem,
+    SessionItem,
+    spans_text,
+    subject_item,
+)
 from chalicelib.storage.accounts import ACTIVE, FROM_GUARDIAN, RESET_REQUIRED, AccountChanged
 from chalicelib.storage.values import Account
 
@@ -72,6 +77,7 @@ def _new_password(password_hash: str) -> list[Action]:
         AccountItem.link_generation.add(1),
         AccountItem.password_generation.add(1),
         AccountItem.pending_link.remove(),
+        AccountItem.must_reset.remove(),
     ]
 
 
@@ -123,12 +129,17 @@ def confirm_address(
 
 
 def take_back(
-    account: Account, link: links.Link, *, restored_hash: str | None, now: datetime
+    account: Account,
+    link: links.Link,
+    *,
+    restored_hash: str | None,
+    not_me_used: Iterable[tuple[int, int]],
+    now: datetime,
 ) -> None:
     """Do what a "this wasn't me" link can, in one transaction.
 
     Sessions and links end (single sign-on's too), a new password is asked for, and the address that
-    the mail told of is back.
+    the mail told of is back. `not_me_used` are the spans that from now on count, this use included.
 
     Raises:
         AccountChanged: the link is used, or the account changed meanwhile.
@@ -138,8 +149,10 @@ def take_back(
         AccountItem.link_generation.add(1),
         AccountItem.password_generation.add(1),
         AccountItem.pending_link.remove(),
-        AccountItem.not_me_after.set(int(now.timestamp())),
+        AccountItem.not_me_used.set(spans_text(not_me_used)),
         AccountItem.sso_link.remove(),
+        # A disabled account stays so, and asks for it once it is opened.
+        AccountItem.must_reset.set(True),
     ]
     if account.state == ACTIVE:
         actions.append(AccountItem.state.set(RESET_REQUIRED))

@@ -5,7 +5,9 @@ an older generation is dead) and the guardian's account. What is done to them is
 `accounts`, `account_changes`, `notifications`, `sessions` and `sso`; nothing else imports this file.
 """
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from collections.abc import Iterable
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
 
@@ -95,6 +97,8 @@ class AccountItem(Model):
     state = UnicodeAttribute()
     password_hash = UnicodeAttribute()
     session_generation = NumberAttribute()
+    # A new password is asked for, also while the account is disabled.
+    must_reset = BooleanAttribute(null=True)
     locked_until = NumberAttribute(null=True)
     created_at = NumberAttribute()
     last_sign_in = NumberAttribute(null=True)
@@ -105,8 +109,8 @@ class AccountItem(Model):
     password_generation = NumberAttribute(default=0)
     # The one link that may confirm an address: the newest.
     pending_link = UnicodeAttribute(null=True)
-    # "This wasn't me" links made up to then are over.
-    not_me_after = NumberAttribute(null=True)
+    # When each "this wasn't me" link that was used was made and used: `100-200 150-300`.
+    not_me_used = UnicodeAttribute(null=True)
     # What became of mails to the address, where the guardian sees it.
     mail_state = UnicodeAttribute(null=True)
     lock_bucket = UnicodeAttribute(null=True)
@@ -220,6 +224,7 @@ def account_from_item(item: AccountItem) -> Account:
         state=item.state,
         password_hash=item.password_hash,
         session_generation=int(item.session_generation),
+        must_reset=bool(item.must_reset),
         locked_until=_integer(item.locked_until),
         created_at=int(item.created_at),
         last_sign_in=_integer(item.last_sign_in),
@@ -227,7 +232,7 @@ def account_from_item(item: AccountItem) -> Account:
         link_generation=int(item.link_generation),
         password_generation=int(item.password_generation),
         pending_link=item.pending_link,
-        not_me_after=_integer(item.not_me_after),
+        not_me_used=_spans(item.not_me_used),
         mail_state=item.mail_state,
         choices=Choices(
             language=item.language,
@@ -252,6 +257,16 @@ def session_from(item: SessionItem) -> Session:
         last_seen=int(item.last_seen or item.created_at),
         device=item.device or "",
     )
+
+
+def spans_text(spans: Iterable[tuple[int, int]]) -> str:
+    """Return spans of time (epoch seconds) as an account's item holds them."""
+    return " ".join(f"{begins}-{ends}" for begins, ends in spans)
+
+
+def _spans(text: str | None) -> tuple[tuple[int, int], ...]:
+    spans = (span.partition("-") for span in (text or "").split())
+    return tuple((int(begins), int(ends)) for begins, _, ends in spans)
 
 
 def _integer(number: float | None) -> int | None:

@@ -153,21 +153,34 @@ def count_failure(username_key: str) -> None:
             raise
 
 
-def set_state(account: Account, state: str) -> None:
+def set_state(account: Account, state: str, *, must_reset: bool = False) -> None:
     """Change an account's state; leaving `active` ends every session by its generation.
 
-    Closes the race with deleting and making the name anew: the account is the one that was read.
+    With `must_reset`, and in the state of that name, a new password is asked for from then on, also
+    when a disabled account is opened again. Closes the races with another change of the state and
+    with deleting and making the name anew: the account is what was read, and none opens whose
+    password is over.
 
     Raises:
-        NoSuchAccount: the account is gone.
+        AccountChanged: it isn't, or it is gone.
     """
     actions: list[Action] = [AccountItem.state.set(state), AccountItem.link_generation.add(1)]
-    if state != ACTIVE:
+    condition = (AccountItem.account_id == account.account_id) & (
+        AccountItem.state == account.state
+    )
+    if state == ACTIVE:
+        condition &= AccountItem.must_reset.does_not_exist()
+    else:
         actions.append(AccountItem.session_generation.add(1))
-    if state == RESET_REQUIRED:
+    if must_reset or state == RESET_REQUIRED:
         # Whoever knew the password may have linked a sign-on of their own.
-        actions.append(AccountItem.sso_link.remove())
-    _update_account(account, actions)
+        actions += [AccountItem.must_reset.set(True), AccountItem.sso_link.remove()]
+    try:
+        AccountItem(account.username_key).update(actions=actions, condition=condition)
+    except UpdateError as error:
+        if not tables.condition_failed(error):
+            raise
+        raise AccountChanged from error
 
 
 def set_mail_state(account: Account, state: str | None) -> None:

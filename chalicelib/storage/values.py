@@ -216,7 +216,11 @@ class Choices:
 
 @dataclass(frozen=True)
 class Account:
-    """An account as stored; times in epoch seconds."""
+    """An account as stored; times in epoch seconds.
+
+    Attributes:
+        not_me_used: of each "this wasn't me" link that was used, when it was made and when used.
+    """
 
     username_key: str
     username: str
@@ -228,6 +232,7 @@ class Account:
     state: str
     password_hash: str
     session_generation: int
+    must_reset: bool
     locked_until: int | None
     created_at: int
     last_sign_in: int | None
@@ -235,7 +240,7 @@ class Account:
     link_generation: int
     password_generation: int
     pending_link: str | None
-    not_me_after: int | None
+    not_me_used: tuple[tuple[int, int], ...]
     mail_state: str | None
     choices: Choices
     sso_link: str | None

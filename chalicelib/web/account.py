@@ -77,6 +77,7 @@ def account_password(call: Call) -> Answer:
             fields["password"],
             fields["verify_password"],
             ip=call.ip,
+            device=accounts.Device(call.device, call.cookie),
             now=call.now,
         )
 
@@ -91,7 +92,7 @@ def account_email(call: Call) -> Answer:
     fields = required(call, "current_password", "email")
 
     def ask() -> None:
-        accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
+        prove(call, own, fields["current_password"])
         recovery.ask_for_address(own, fields["email"], now=call.now)
 
     once(call, own, "account/email", fields, ask)
@@ -105,11 +106,17 @@ def account_sessions_end(call: Call) -> Answer:
     fields = required(call, "current_password")
 
     def end() -> None:
-        accounts.prove(here.account, fields["current_password"], ip=call.ip, now=call.now)
+        prove(call, here.account, fields["current_password"])
         accounts.end_other_sessions(here.session, here.account)
 
     once(call, here.account, "account/sessions/end", fields, end)
     return Answer(status=204, location="account?note=sessions-ended")
+
+
+def prove(call: Call, own: Account, current_password: str) -> None:
+    """Check the password again before something about the account changes (`accounts.prove`)."""
+    device = accounts.Device(call.device, call.cookie)
+    accounts.prove(own, current_password, ip=call.ip, device=device, now=call.now)
 
 
 def once(

@@ -1,7 +1,7 @@
 """Single sign-on as actions: to the district's identity provider and back, linking and unlinking."""
 
 from chalicelib.domain import accounts, repeats, sso, who
-from chalicelib.web.account import account_again, once
+from chalicelib.web.account import account_again, once, prove
 from chalicelib.web.call import Call
 from chalicelib.web.forms import arrival_cookies, required, session_shown, signed_in_body
 from chalicelib.web.http import HTML, Answer, form, set_cookie
@@ -54,7 +54,7 @@ def account_sso(call: Call) -> Answer:
         return sso.set_out(session=session, now=call.now)
 
     def first() -> sso.SettingOut:
-        accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
+        prove(call, own, fields["current_password"])
         return set_out()
 
     asked = {**fields, "account": own.account_id, "session": session.session_hash}
@@ -79,7 +79,7 @@ def account_sso_unlink(call: Call) -> Answer:
     fields = required(call, "current_password")
 
     def unlink() -> None:
-        accounts.prove(own, fields["current_password"], ip=call.ip, now=call.now)
+        prove(call, own, fields["current_password"])
         sso.unlink(own, now=call.now)
 
     once(call, own, "account/sso/unlink", fields, unlink)

@@ -36,6 +36,12 @@ def browser(new_visitor: Visitors, rosa: factories.SomeAccount, mailbox: Mailbox
     return visitor
 
 
+def on_record() -> str | None:
+    """Return the address on record."""
+    account = accounts.read_account("rosa1")
+    return account and account.email
+
+
 def change_password(visitor: PortalClient, current: str, new: str = NEW, **how: Any) -> Answer:
     fields = {"current_password": current, "password": new, "verify_password": new}
     return visitor.post("/account/password", fields, **how)
@@ -269,6 +275,36 @@ def test_a_thief_with_session_and_password_is_put_out_again(
     assert parent.post("/sign-in", {"username": "Rosa1", "password": NEW}).status == 200
 
 
+def test_a_thief_who_says_not_me_first_ends_no_link_of_the_parents(
+    browser: PortalClient,
+    new_visitor: Visitors,
+    rosa: factories.SomeAccount,
+    mailbox: Mailbox,
+    monday: Any,
+) -> None:
+    thief, mails = browser, []
+    for stolen in ("thief@example.org", "thief@example.net"):
+        change_email(thief, rosa.password, stolen)
+        mails += mailbox()
+        monday.shift(60)
+        confirm = token_of(to(mails, stolen)[0], "confirm-email")
+        assert thief.post("/confirm-email", {"token": confirm}).status == 200
+        mails += mailbox()
+        monday.shift(60)
+    # Two mails to each address that was left: a change was asked for, and made.
+    theirs, parents = (
+        [token_of(m, "not-me") for m in to(mails, who) if "not-me?token=" in m.html]
+        for who in ("thief@example.org", OLD_ADDRESS)
+    )
+    assert thief.post("/not-me", {"token": theirs[0]}).status == 200
+    assert on_record() == "thief@example.org"
+    monday.shift(60)
+    assert new_visitor().post("/not-me", {"token": parents[1]}).status == 200
+    assert on_record() == OLD_ADDRESS
+    assert thief.post("/not-me", {"token": theirs[1]}).code == "not-me-link-invalid"
+    assert on_record() == OLD_ADDRESS
+
+
 def test_a_not_me_link_is_over_after_ten_days(
     browser: PortalClient, rosa: factories.SomeAccount, mailbox: Mailbox, monday: Any
 ) -> None:
@@ -288,6 +324,46 @@ def test_a_not_me_link_opens_no_account_made_later(
     factories.account(rosa.guardian)
     for bad in (token, token[::-1], ""):
         assert browser.post("/not-me", {"token": bad}).code == "not-me-link-invalid"
+
+
+def test_a_disabled_account_is_opened_to_a_new_password_where_the_old_one_is_over(
+    browser: PortalClient,
+    new_visitor: Visitors,
+    rosa: factories.SomeAccount,
+    mailbox: Mailbox,
+    invoke: Any,
+) -> None:
+    change_password(browser, rosa.password, "thiefs 666")
+    token = token_of(mailbox()[0], "not-me")
+    invoke("disable_account", {"username": "Rosa1"})
+    assert new_visitor().post("/not-me", {"token": token}).status == 200
+    (found,) = invoke("find_guardian", {"username": "Rosa1"})["guardians"]
+    assert found["account"]["state"] == "disabled"
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    fields = {"username": "Rosa1", "password": "thiefs 666"}
+    assert new_visitor().post("/sign-in", fields).code == "password-reset-required"
+    (link, *_) = [m for m in mailbox() if "reset-password?token=" in m.html]
+    reset = {"token": token_of(link), "password": NEW, "verify_password": NEW}
+    assert new_visitor().post("/reset-password", reset).status == 200
+    # The new password is over with nothing: disabled and enabled, it opens the account.
+    invoke("disable_account", {"username": "Rosa1"})
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "active"
+    assert new_visitor().post("/sign-in", fields | {"password": NEW}).status == 200
+
+
+def test_a_required_reset_opens_no_disabled_account_and_outlasts_the_disabling(
+    new_visitor: Visitors, rosa: factories.SomeAccount, mailbox: Mailbox, invoke: Any
+) -> None:
+    require = {"username": "Rosa1", "reason": "a leak"}
+    right = {"username": "Rosa1", "password": rosa.password}
+    invoke("disable_account", {"username": "Rosa1"})
+    assert invoke("require_password_reset", require)["state"] == "disabled"
+    assert not [m for m in mailbox() if "reset-password?token=" in m.html]
+    assert new_visitor().post("/sign-in", right).code == "account-disabled"
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    invoke("disable_account", {"username": "Rosa1"})
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    assert new_visitor().post("/sign-in", right).code == "password-reset-required"
 
 
 def test_a_change_of_state_is_mailed(

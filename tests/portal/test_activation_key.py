@@ -251,10 +251,16 @@ def test_on_the_screen_a_household_sees_its_keys_and_initials_only(portal: Porta
 
 
 @pytest.mark.usefixtures("screen")
-def test_two_households_get_their_keys_by_mail(portal: PortalClient, mailbox: Mailbox) -> None:
+@pytest.mark.parametrize(
+    "other", [{"household": "h2"}, {"address1": "9 Oak St"}, {"address1": None}]
+)
+def test_two_households_get_their_keys_by_mail(
+    portal: PortalClient, mailbox: Mailbox, other: dict[str, str | None]
+) -> None:
     child = factories.student(number="007")
-    factories.guardian(child, household="h1")
-    factories.guardian(child, household="h2", email="luis@example.com")
+    home: dict[str, Any] = {"household": "h1", "address1": "1 Elm St", "city": "Milton"}
+    factories.guardian(child, **home)
+    factories.guardian(child, email="luis@example.com", **(home | other))
     assert ask(portal, "007").json()["status"] == "accepted"
     assert len(mailbox()) == 2
 

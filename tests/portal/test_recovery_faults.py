@@ -498,14 +498,18 @@ def test_no_mail_tells_of_a_change_that_another_one_forestalled(
     make, overtaken = botocore.client.BaseClient._make_api_call, []
 
     def overtake() -> None:
-        """Let the guardian say "this wasn't me" by another mail: it moves every generation on."""
+        """Let the guardian say "this wasn't me" by an older mail: it moves every generation on."""
         account = accounts.read_account("parent1")
         assert account is not None
-        how: Any = {"lasts": timedelta(days=1), "now": factories.NOW}
+        made = factories.NOW - timedelta(minutes=1)
+        how: Any = {"lasts": timedelta(days=1), "now": made}
         token = mail.new_link(links.NOT_ME, account, str(account.email), **how)
         link = links.read(links.NOT_ME, aws.keyring().hashes("link", token))
         assert link is not None
-        account_changes.take_back(account, link, restored_hash=None, now=factories.NOW)
+        used = [(link.created_at, int(factories.NOW.timestamp()))]
+        account_changes.take_back(
+            account, link, restored_hash=None, not_me_used=used, now=factories.NOW
+        )
 
     def late(client: Any, operation: str, parameters: Any) -> Any:
         if operation == "TransactWriteItems" and not overtaken:

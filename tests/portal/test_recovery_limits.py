@@ -156,6 +156,26 @@ def test_a_known_device_is_held_to_its_own_ips_failures(
     assert statuses == [401] * 10 + [429]
 
 
+@pytest.mark.parametrize("path", ["/account/password", "/account/email", "/account/sessions/end"])
+def test_strangers_failures_keep_no_known_device_from_its_own_account(
+    new_visitor: Visitors, rosa: factories.SomeAccount, path: str
+) -> None:
+    browser = factories.signed_in(new_visitor, rosa)
+    wrong = {"username": rosa.username, "password": "wrong 1"}
+    for place in range(21):
+        new_visitor().post("/sign-in", wrong, ip=f"198.51.100.{place}")
+    fields = {
+        "current_password": rosa.password,
+        "email": "new@example.net",
+        "password": "a new one 42",
+        "verify_password": "a new one 42",
+    }
+    thief = new_visitor()
+    thief.cookies = {n: v for n, v in browser.cookies.items() if not n.startswith("device-")}
+    assert thief.post(path, fields).code == "too-many-tries"
+    assert browser.post(path, fields).status in (200, 202, 204)
+
+
 # --- links (S43, S45) -----------------------------------------------------------------------
 
 

@@ -114,6 +114,7 @@ def test_what_a_get_says_of_a_body_that_it_hasnt_is_ignored(
         {"Sec-Fetch-Site": ""},
         {"Origin": "https://evil.example"},
         {"Origin": "http://portal.localhost.evil.example"},
+        {"Origin": "http://portal.localhost:4566.evil.example"},
         {"Origin": "null"},
         {"Origin": "http://portal.localhost:4567"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://portal.localhost:4566"},

@@ -26,6 +26,8 @@ from tests.conftest import SentMail
 NOW = datetime.now(UTC).replace(microsecond=0)
 ADDRESS, THIEFS = "parent@example.com", "thief@example.org"
 PASSWORD = factories.PASSWORD
+# A browser without any cookie of ours.
+STRANGE = account_rules.Device(name="", cookie=lambda _: None)
 Mailbox = Callable[[], list[SentMail]]
 Refused = type[errors.Refusal]
 _T = TypeVar("_T")
@@ -89,9 +91,8 @@ def pending_link(email: str) -> str:
 
 
 def open_session() -> account_rules.Session:
-    device = account_rules.Device(name="", cookie=lambda _: None)
     signed_in = account_rules.sign_in(
-        "Rosa1", PASSWORD, ip="198.51.100.1", device=device, carried=None, now=NOW
+        "Rosa1", PASSWORD, ip="198.51.100.1", device=STRANGE, carried=None, now=NOW
     )
     return account_rules.look_at_session(signed_in.token, now=NOW)
 
@@ -227,7 +228,14 @@ def test_a_reset_and_a_change_of_password_at_once_are_one_of_the_two(rosa: Accou
 
         def change(session: Any = session, before: Account = before) -> None:
             account_rules.change_password(
-                session, before, PASSWORD, "changed 1", "changed 1", ip="198.51.100.2", now=NOW
+                session,
+                before,
+                PASSWORD,
+                "changed 1",
+                "changed 1",
+                ip="198.51.100.2",
+                device=STRANGE,
+                now=NOW,
             )
 
         said = at_once([lambda token=token: reset(token, "was reset 1"), change])
@@ -313,7 +321,14 @@ def test_the_parents_not_me_wins_whatever_the_thief_does_at_the_same_moment(
         theirs = pending_link(THIEFS)
         acts = {
             "changes the password": lambda t=thief, b=before: account_rules.change_password(
-                t, b, PASSWORD, "thiefs 666", "thiefs 666", ip="198.51.100.3", now=NOW
+                t,
+                b,
+                PASSWORD,
+                "thiefs 666",
+                "thiefs 666",
+                ip="198.51.100.3",
+                device=STRANGE,
+                now=NOW,
             ),
             "confirms": lambda token=theirs: recovery.confirm_address(token, now=NOW),
             "ends the others": lambda t=thief, b=before: account_rules.end_other_sessions(t, b),
@@ -335,12 +350,21 @@ def test_the_parents_not_me_wins_whatever_the_thief_does_at_the_same_moment(
         forget_not_me()
 
 
+def test_nobody_opens_an_account_while_its_password_is_taken_back(rosa: Account) -> None:
+    accounts.set_state(rosa, accounts.DISABLED)
+    before = stored()
+    recovery.not_me(new_link(links.NOT_ME), request_id="r1", now=NOW)
+    with pytest.raises(accounts.AccountChanged):
+        accounts.set_state(before, accounts.ACTIVE)
+    assert account_rules.enable("Rosa1", now=NOW).state == accounts.RESET_REQUIRED
+
+
 def forget_not_me() -> None:
     """Let links made before now count again, as those of a later day would."""
     aws_stage.client("dynamodb").update_item(
         TableName=settings.name("accounts"),
         Key={"username_key": {"S": "rosa1"}},
-        UpdateExpression="REMOVE not_me_after",
+        UpdateExpression="REMOVE not_me_used",
     )
 
 

@@ -82,7 +82,9 @@ def test_a_thief_who_links_while_the_owner_says_not_me_opens_nothing() -> None:
     def take_back() -> bool:
         for _ in range(5):
             try:
-                account_changes.take_back(stored("Rosa1"), link, restored_hash=None, now=NOW)
+                account_changes.take_back(
+                    stored("Rosa1"), link, restored_hash=None, not_me_used=[], now=NOW
+                )
             except accounts.AccountChanged:
                 continue
             return True
