@@ -34,11 +34,13 @@ class SettingOut:
 class Arrived:
     """Who came back: the keyed hash of issuer and subject under each live secret, the current first.
 
-    `session_hash` is the session that asked for a link; None where somebody signs in.
+    `session_hash` is the session that asked for a link; None where somebody signs in. `next_path` is
+    the page of ours that they wanted before they set out, if any.
     """
 
     subject_hashes: tuple[str, ...]
     session_hash: str | None
+    next_path: str | None
 
 
 # --- there and back -------------------------------------------------------------
@@ -56,8 +58,10 @@ def require_configured() -> tuple[str, str]:
     return preferences.sso_issuer, preferences.sso_client_id
 
 
-def set_out(*, session: Session | None, now: datetime) -> SettingOut:
+def set_out(*, session: Session | None, next_path: str | None = None, now: datetime) -> SettingOut:
     """Begin a way to the provider: to sign in, or to link the account of `session`.
+
+    `next_path`, a path of ours, waits here for whoever comes back; the provider never learns of it.
 
     Raises:
         NotFound: no issuer is configured.
@@ -72,6 +76,7 @@ def set_out(*, session: Session | None, now: datetime) -> SettingOut:
             state_hash=keyring.hash("sso-state", state),
             browser_hash=keyring.hash("sso-browser", handle),
             session_hash=None if session is None else session.session_hash,
+            next_path=next_path,
         ),
         expires_at=int((now + ATTEMPT).timestamp()),
     )
@@ -112,7 +117,7 @@ def arrive(query: Mapping[str, str], handle: str | None, *, now: datetime) -> Ar
         logs.event("sso-token-refused", level="warning", reason=str(error) or "kid")
         raise errors.SsoUnavailable from error
     hashes = aws.keyring().hashes("sso-subject", f"{provider.issuer}\0{found}")
-    return Arrived(tuple(hashes), attempt.session_hash)
+    return Arrived(tuple(hashes), attempt.session_hash, attempt.next_path)
 
 
 def _used(state: str | None, handle: str | None, now: datetime) -> sso.Attempt:

@@ -42,6 +42,7 @@ class _Attempt(Model):
     day = UnicodeAttribute(range_key=True)
     browser_hash = UnicodeAttribute()
     session_hash = UnicodeAttribute(null=True)
+    next_path = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
     used_at = NumberAttribute(null=True)
     purge_at = NumberAttribute()
@@ -55,11 +56,13 @@ class Attempt:
         state_hash, browser_hash: keyed hashes of what the way back must bring, and of the cookie of
             the browser that set out.
         session_hash: the session that asked for a link; None where somebody signs in.
+        next_path: the page of ours to go on to then; None for home.
     """
 
     state_hash: str
     browser_hash: str
     session_hash: str | None
+    next_path: str | None = None
 
 
 def begin(attempt: Attempt, *, expires_at: int) -> None:
@@ -69,6 +72,7 @@ def begin(attempt: Attempt, *, expires_at: int) -> None:
         _KIND,
         browser_hash=attempt.browser_hash,
         session_hash=attempt.session_hash,
+        next_path=attempt.next_path,
         expires_at=expires_at,
         purge_at=expires_at + _KEEP_SECONDS,
     ).save(condition=_Attempt.address_hash.does_not_exist())
@@ -96,7 +100,7 @@ def use(
             if not tables.condition_failed(error):
                 raise
         else:
-            return Attempt(state_hash, item.browser_hash, item.session_hash)
+            return Attempt(state_hash, item.browser_hash, item.session_hash, item.next_path)
     return None
 
 

@@ -20,10 +20,9 @@ from chalicelib.web.forms import (
     signed_in_body,
 )
 from chalicelib.web.http import Answer, form, iso, set_cookie
+from chalicelib.web.links import after_sign_in, own_path
 
 _NUMBER, _LAST4 = re.compile(r"[0-9]{1,20}\Z"), re.compile(r"[0-9]{4}\Z")
-# A path of ours: no scheme, no host, no backslash, nothing encoded that could become one.
-_OWN_PATH = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?\Z")
 _NOTES = ("account-created", "signed-out", "session-ended")
 
 
@@ -129,7 +128,7 @@ def create_account(call: Call) -> Answer:
 
 
 def _sign_in_again(call: Call, _: errors.Refusal) -> tuple[str, Mapping[str, object]]:
-    return "sign-in", {"next": _own_path(call.fields.get("next")), "note": None}
+    return "sign-in", {"next": own_path(call.fields.get("next")), "note": None}
 
 
 @form(_sign_in_again)
@@ -138,7 +137,7 @@ def sign_in(call: Call) -> Answer:
     if call.method == "GET":
         note = call.query.get("note")
         data = {
-            "next": _own_path(call.query.get("next")),
+            "next": own_path(call.query.get("next")),
             "note": note if note in _NOTES else None,
         }
         body = {"fields": ["username", "password"]}
@@ -160,7 +159,7 @@ def sign_in(call: Call) -> Answer:
     )
     return Answer(
         signed_in_body(signed_in),
-        location=(_own_path(call.fields.get("next")) or "/").lstrip("/"),
+        location=after_sign_in(own_path(call.fields.get("next"))),
         cookies=(
             set_cookie("session", signed_in.token, seconds=signed_in.lasts_seconds),
             *arrival_cookies(signed_in),
@@ -179,10 +178,6 @@ def sign_out(call: Call) -> Answer:
         headers={"Clear-Site-Data": '"cache", "storage"'},
         cookies=(set_cookie("session", "", seconds=0),),
     )
-
-
-def _own_path(path: object) -> str | None:
-    return path if isinstance(path, str) and _OWN_PATH.match(path) else None
 
 
 # --- signed in ----------------------------------------------------------------

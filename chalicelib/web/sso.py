@@ -5,13 +5,15 @@ from chalicelib.web.account import account_again, once, prove
 from chalicelib.web.call import Call
 from chalicelib.web.forms import arrival_cookies, required, session_shown, signed_in_body
 from chalicelib.web.http import HTML, Answer, form, set_cookie
+from chalicelib.web.links import after_sign_in, own_path
 
 _COOKIE_SECONDS = int(sso.ATTEMPT.total_seconds())
 
 
 def start(call: Call) -> Answer:
     """Send the browser to the issuer; it is a link, since a form could not lead there (CSP)."""
-    out = sso.set_out(session=None, now=call.now)
+    next_path = own_path(call.query.get("next"))
+    out = sso.set_out(session=None, next_path=next_path, now=call.now)
     # The same for browsers and clients: nothing else could be done with it.
     return Answer(
         status=303, text=(HTML, ""), headers={"Location": out.location}, cookies=(_kept(out),)
@@ -33,7 +35,7 @@ def sso_callback(call: Call) -> Answer:
     )
     return Answer(
         signed_in_body(signed_in),
-        location="",
+        location=after_sign_in(arrived.next_path),
         cookies=(
             set_cookie("session", signed_in.token, seconds=signed_in.lasts_seconds),
             *arrival_cookies(signed_in),

@@ -109,6 +109,13 @@ def test_a_parent_links_the_districts_sign_on_and_comes_back_by_it(
     page.wait_for_url(home)
     assert "Sign out" in page.inner_text("header")
 
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{home}sign-in?note=signed-out")
+    # Who follows a link without a session lands there.
+    page.goto(f"{home}household")
+    page.get_by_role("link", name="Log in with SSO").click()
+    page.wait_for_url(f"{home}household")
+
     page.goto(f"{home}account")
     page.fill("#sso-current_password", PASSWORD)
     page.get_by_role("button", name="Unlink single sign-on").click()

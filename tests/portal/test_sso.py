@@ -9,6 +9,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import time_machine
@@ -30,6 +31,7 @@ from tests.identity_provider import (
     silent,
 )
 from tests.portal.test_reset_password import token_of
+from tests.portal.test_sign_in import ELSEWHERE
 from tests.portal_client import HTML, Answer, PortalClient
 from tests.unit.test_id_tokens import (
     BENT,
@@ -124,6 +126,47 @@ def test_a_browser_is_led_there_and_back_to_home(
     answer = sign_in(visitor, provider)
     assert (answer.status, answer.header("location")) == (303, "../")
     assert visitor.get("/").status == 200
+
+
+def test_who_wanted_a_page_lands_there_and_the_provider_never_learns_of_it(
+    linked: PortalClient, new_visitor: Visitors, provider: IdentityProvider
+) -> None:
+    (child, *_) = linked.get("/students").json()
+    wanted = f"/students/{child['id']}/grades"
+    visitor = new_visitor()
+    visitor.accept = HTML
+    sent_away = visitor.get(wanted).header("location") or ""
+    page = visitor.get("/" + sent_away.lstrip("./"))
+    way = re.search(r'<a [^>]*href="(sso[^"]*)">Log in with SSO</a>', page.text)
+    assert way
+    out = visitor.get("/" + way[1])
+    assert "grades" not in str(out.headers)
+    back = provider.sign_in(out.header("location") or "")
+    assert "grades" not in back
+    answer = visitor.get(back)
+    assert (answer.status, answer.header("location")) == (303, f"..{wanted}")
+    assert visitor.get(wanted).status == 200
+
+
+def test_no_way_back_leaves_the_site(
+    linked: PortalClient, new_visitor: Visitors, provider: IdentityProvider
+) -> None:
+    for elsewhere in ELSEWHERE:
+        visitor = new_visitor()
+        out = visitor.get(f"/sso?{urlencode({'next': elsewhere})}")
+        back = provider.sign_in(out.header("location") or "")
+        # Nor does what the way back says itself count.
+        answer = visitor.get(f"{back}&next=%2Faccount", accept=HTML)
+        assert (answer.status, answer.header("location")) == (303, "../"), elsewhere
+
+
+def test_one_way_never_leads_to_the_page_of_another(
+    linked: PortalClient, new_visitor: Visitors, provider: IdentityProvider
+) -> None:
+    visitor = new_visitor()
+    visitor.get("/sso?next=%2Faccount")
+    answer = visitor.get(provider.sign_in(set_out(visitor)), accept=HTML)
+    assert answer.header("location") == "../"
 
 
 def test_setting_out_asks_for_a_code_with_pkce_state_and_nonce_of_its_own(

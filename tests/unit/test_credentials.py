@@ -9,7 +9,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from chalicelib import crypto, policy
 from chalicelib.domain import addresses, credentials, names
-from chalicelib.web import actions, call
+from chalicelib.web import actions, call, links
 
 PLAIN = policy.Preferences()
 STRONG = policy.Preferences(strong_password=True)
@@ -125,8 +125,8 @@ WORST: list[tuple[str, Callable[[str], object], Callable[[int], str]]] = [
     ("address, no end", addresses._ADDRESS.match, lambda n: "a" * 64 + "@" + "a" * n + "@"),
     ("address, dots", addresses._ADDRESS.match, lambda n: "a@" + ".a" * n + ">"),
     ("address, signs", addresses.normalised, lambda n: "@" * n),
-    ("own path", actions._OWN_PATH.match, lambda n: "/a" * n + "//"),
-    ("own path, dashes", actions._OWN_PATH.match, lambda n: "/" + "-" * n + "!"),
+    ("own path", links._OWN_PATH.match, lambda n: "/a" * n + "//"),
+    ("own path, dashes", links._OWN_PATH.match, lambda n: "/" + "-" * n + "!"),
     ("number", actions._NUMBER.match, lambda n: "1" * n),
     ("activation key", crypto.read_activation_key, lambda n: "- " * n),
     ("language", call._accepted, lambda n: "es;q=0.1" * n),
