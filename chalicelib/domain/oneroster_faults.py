@@ -180,7 +180,7 @@ FAULTS: Mapping[str, str] = {
     "cell.boolean": "The value must be true or false.",
     "cell.boolean-case": "The value was read, but must be true or false in lower case.",
     "cell.access": "The value must be true or false; until it is corrected it counts as false.",
-    "cell.date": "A date must be written YYYY-MM-DD and exist.",
+    "cell.date": "A date must be written YYYY-MM-DD, exist, and be no earlier than 1900.",
     "cell.datetime": "A time must be written YYYY-MM-DDTHH:MM:SS.sssZ.",
     "cell.year": "A school year is the four digits of the year that it ends in.",
     "cell.number": "The value must be a plain number such as 74 or 74.5.",

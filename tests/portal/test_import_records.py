@@ -113,6 +113,16 @@ def test_the_gradebook_of_a_roster_comes_out_as_the_contract_has_it(
     assert "B+" in page
 
 
+def test_a_comment_may_hold_every_sign_of_unicode_that_ends_a_line(office: Office) -> None:
+    """Text that was pasted from a web page does; cut there, a change could never be written."""
+    made = district(1)
+    comment = "Well\u2028done,\u2029Kid"
+    made.row("results.csv", "r1")["comment"] = comment
+    assert office.upload(made)["status"] == "applied"
+    items = office.items().values()
+    assert comment in [json.loads(item["data"]).get("comment") for item in items if "data" in item]
+
+
 def test_without_weights_in_the_roster_there_are_no_averages(
     office: Office, new_visitor: Visitors
 ) -> None:

@@ -505,6 +505,8 @@ def test_optional_columns_may_be_missing_at_the_end():
          ("cell.date", "enrollments.csv", 2, "beginDate")),
         (("enrollments.csv", "2026-08-01", "2026-02-30"),
          ("cell.date", "enrollments.csv", 2, "beginDate")),
+        (("enrollments.csv", "2026-08-01,", "2026-08-01,0001-01-01"),
+         ("cell.date", "enrollments.csv", 2, "endDate")),
         (("academicSessions.csv", "Y1,2027", "Y1,2026-2027"),
          ("cell.year", "academicSessions.csv", 3, "schoolYear")),
         (("results.csv", "87.5", "A+"), ("cell.number", "results.csv", 2, "score")),
@@ -624,6 +626,17 @@ def test_what_is_taken_with_a_warning(edit, expected, value):
     assert outcome.errors() == []
     assert ("warning", *expected) in outcome.places()
     assert row.values[column] == value
+
+
+@pytest.mark.parametrize(
+    ("cell", "score"),
+    [("88.33333333333333", 88.33333333333333), (".5", 0.5), ("-.25", -0.25), ("90.", 90.0)],
+)
+def test_scores_are_read_as_databases_write_them(cell, score):
+    outcome = read_with(("results.csv", "87.5", cell))
+
+    assert outcome.errors() == []
+    assert outcome.of("results.csv")["X1"].values["score"] == score
 
 
 def test_both_rows_of_a_duplicate_id_are_refused():
