@@ -25,6 +25,9 @@ from chalicelib.domain.roster_holds import Hold, Looked
 from chalicelib.domain.roster_report import Faults, Found
 from chalicelib.domain.roster_state import Known
 
+# One of these as bulk can take people away, whatever mode the other files of a set have.
+_WHO_IS_WHO = ("users.csv", "roles.csv", "relationships.csv")
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -116,7 +119,8 @@ def _compare_spooled(
     roster_state.set_meta(state, "newest", newest or applied_newest)
     roster_state.set_meta(state, "links_source", source.links)
     bad = {file: (tally.rows, tally.bad) for file, tally in roster.tallies.items()}
-    looked = Looked(roster.mode == "bulk", source.missing, bad, (newest, applied_newest))
+    bulk = any(roster.files.get(file) == "bulk" for file in _WHO_IS_WHO)
+    looked = Looked(bulk, source.missing, bad, (newest, applied_newest))
     return Comparison(
         found=Found(roster.version, roster.mode, counts, bad),
         holds=roster_holds.holds(state, looked),

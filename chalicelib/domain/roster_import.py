@@ -191,7 +191,7 @@ def _read(one: Import, now: datetime) -> None:
         try:
             compared = _compare(base, folder, faults, now)
         except SetRejected as rejected:
-            faults.add_all(rejected.faults)
+            faults.decide(rejected.faults)
             _reject(one, faults, _first_error(rejected), now=now)
             return
         roster_bucket.write_errors(_name(one.key), faults.csv())
@@ -255,8 +255,9 @@ def _prepare(
 def _hold(one: Import, compared: roster_compare.Comparison, faults: Faults, now: datetime) -> None:
     """Have an import wait for an admin's yes; an older one of its name can't get it any more."""
     name = _name(one.key)
-    for hold in compared.holds:
-        faults.add(Fault("error", f"held.{hold.code}", message=hold.message))
+    faults.decide(
+        Fault("error", f"held.{hold.code}", message=hold.message) for hold in compared.holds
+    )
     reason = compared.holds[0].code
     report = roster_report.report(
         _upload(one), imports.HELD, faults.counts, reason=reason, found=compared.found, now=now

@@ -80,6 +80,32 @@ def test_a_bulk_set_that_drops_over_a_tenth_of_the_guardians_is_held(office: Off
     assert held(office, fewer) == "guardians-dropped"
 
 
+def test_a_bulk_file_in_a_set_of_deltas_is_held_alike(office: Office) -> None:
+    office.upload(district(20))
+    fewer = without_students(district(20), 10)
+    mixed = RosterSet(
+        {"users.csv": fewer.files["users.csv"], "enrollments.csv": []},
+        mode="delta",
+        modes={"users.csv": "bulk"},
+    )
+    assert held(office, mixed) == "students-dropped"
+
+
+def test_links_lost_by_many_guardians_are_held(office: Office) -> None:
+    """As of a relationships.csv that was cut off: everybody is there, and nobody gets in."""
+    office.upload(district(30, relationships=True))
+    cut_off = district(30, relationships=True)
+    cut_off.files["relationships.csv"] = cut_off.files["relationships.csv"][:-MANY]
+    assert held(office, cut_off) == "guardians-dropped"
+
+
+def test_links_lost_by_twenty_guardians_are_everyday(office: Office) -> None:
+    office.upload(district(30, relationships=True))
+    fewer = district(30, relationships=True)
+    fewer.files["relationships.csv"] = fewer.files["relationships.csv"][: -(MANY - 1)]
+    assert office.upload(fewer)["status"] == "applied"
+
+
 def test_a_delta_may_remove_as_many_as_it_names(office: Office) -> None:
     office.upload(district(4))
     gone = [district(4).row("users.csv", f"s{n}") | {"status": "tobedeleted"} for n in (1, 2)]
