@@ -28,7 +28,8 @@ _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?", re.ASCII)
 _EXTENSION = re.compile(r"ext:[0-9A-Za-z._-]{1,80}", re.ASCII)
 # One address and no list of them; whether it exists, only a mail can tell.
 _EMAIL = re.compile(
-    r"[^\s@,;:<>()\[\]\\\"]{1,64}@[^\s@,;:<>()\[\]\\\"_]+\.[^\s@,;:<>()\[\]\\\"_.]+"
+    r"[^\s@,;:<>()\[\]\\\"]{1,64}@[^\s@,;:<>()\[\]\\\"_.][^\s@,;:<>()\[\]\\\"_]*"
+    r"\.[^\s@,;:<>()\[\]\\\"_.]+"
 )
 _EMAIL_MOST = 254
 # Georgia Board of Education rule 160-5-1-.07: ten digits, none three times running, no zero at
