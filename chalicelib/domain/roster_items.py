@@ -35,6 +35,9 @@ _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 # 132 bits: enough to tell that an item changed.
 _HASH_SYMBOLS = 22
 
+# Later than every day.
+_NO_END = "~"
+
 _DAYS = {
     "M": "Mon",
     "T": "Tue",
@@ -310,20 +313,25 @@ class _School:
         return str(row.get("title") or course.get("title") or "")
 
     def _teachers(self) -> dict[str, str]:
-        """Return the name of each class's teacher, the primary one where one is named."""
-        found: dict[str, tuple[bool, str]] = {}
-        for user, raw, class_id, primary in self._state.execute(
-            "SELECT e.key, u.data, json_extract(e.data, '$.classSourcedId'), "
-            "json_extract(e.data, '$.primary') FROM main.enrollments e "
-            "JOIN main.users u ON u.id = e.key "
+        """Return the name of each class's teacher: of those who teach today the primary one.
+
+        Who taught it before is named where nobody does today.
+        """
+        found: dict[str, tuple[tuple[bool, bool], str]] = {}
+        for raw, enrolled in self._state.execute(
+            "SELECT u.data, e.data FROM main.enrollments e JOIN main.users u ON u.id = e.key "
             "WHERE json_extract(e.data, '$.role') = 'teacher' ORDER BY e.id"
         ):
-            del user
-            teacher = json.loads(raw)
-            first = bool(primary) and str(primary).lower() != "false"
-            if class_id not in found or (first and not found[class_id][0]):
+            teacher, row = json.loads(raw), json.loads(enrolled)
+            last = _day_before(row.get("endDate"))
+            rank = (
+                _holds(row.get("beginDate"), last, self._today),
+                flag(row.get("primary")) is True,
+            )
+            class_id = row["classSourcedId"]
+            if class_id not in found or rank > found[class_id][0]:
                 name = f"{teacher.get('givenName', '')} {teacher.get('familyName', '')}".strip()
-                found[class_id] = (first, name)
+                found[class_id] = (rank, name)
         return {class_id: name for class_id, (_, name) in found.items()}
 
     def profile(self, sourced_id: str, user: Data) -> Data:
@@ -370,7 +378,11 @@ class _School:
         }
 
     def classes(self, student: str) -> list[Data]:
-        """Return the classes a student is in, each once, within the days of the enrollment."""
+        """Return the classes a student is in, each once, within the days of the enrollment.
+
+        Of several enrollments in one class (left and came back) the one of today counts, else the
+        one that ends last.
+        """
         found: dict[str, Data] = {}
         for _, row in self._enrollments.rows(student):
             taught = self._classes.get(row["classSourcedId"])
@@ -378,8 +390,13 @@ class _School:
                 continue
             clipped = _clipped(taught, row.get("beginDate"), _day_before(row.get("endDate")))
             if clipped is not None:
-                found[taught["id"]] = clipped
+                other = found.get(taught["id"], clipped)
+                found[taught["id"]] = max(other, clipped, key=self._standing)
         return sorted(found.values(), key=lambda one: (one["periods"], one["title"], one["id"]))
+
+    def _standing(self, clipped: Data) -> tuple[bool, str]:
+        start, last = clipped["term_start"], clipped["term_end"]
+        return _holds(start, last, self._today), last or _NO_END
 
     def events(self, student: str) -> list[tuple[str, Data]]:
         """Return a student's attendance events with their ids, the oldest first."""
@@ -528,6 +545,11 @@ def _day_before(day: str | None) -> str | None:
     if not day:
         return None
     return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+
+
+def _holds(first: str | None, last: str | None, day: str) -> bool:
+    """Whether a span holds a day; both ends are included, and None is open."""
+    return (first or day) <= day <= (last or day)
 
 
 def _clipped(taught: Data, begin: str | None, end: str | None) -> Data | None:
