@@ -108,6 +108,8 @@ def _compare_spooled(
         if _first_relationships(state) and roster.files["relationships.csv"] == "delta":
             roster_links.begin_relationships(state, today)
         roster_links.end_made_pairs(state)
+        if roster.files["relationships.csv"] == "delta":
+            roster_links.end_pairs(state)
     counts = roster_state.merge(state, roster.files, today=today)
     _drop_what_does_not_count(state, roster, source)
     contents = folder / "contents"
