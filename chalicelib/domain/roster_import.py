@@ -29,6 +29,8 @@ HELD_DAYS = 14
 STALE = timedelta(hours=48)
 # Keys are at most 1,024 bytes in S3, and the report's must fit too.
 _KEY_MOST = 900
+# In any case: some tools write .ZIP.
+_SUFFIX = ".zip"
 _SQS_DELAY_MOST = 900
 _RETRY_SECONDS = 60
 
@@ -61,14 +63,14 @@ def _is_upload(bucket: str | None, key: str) -> bool:
     return (
         bucket == settings.roster_bucket()
         and key.startswith(roster_bucket.IMPORTS)
-        and key.endswith(".zip")
+        and key.lower().endswith(_SUFFIX)
         and bool(_name(key))
         and len(key.encode()) <= _KEY_MOST
     )
 
 
 def _name(key: str) -> str:
-    return key.removeprefix(roster_bucket.IMPORTS).removesuffix(".zip")
+    return key.removeprefix(roster_bucket.IMPORTS)[: -len(_SUFFIX)]
 
 
 def _import_id(key: str, version_id: str) -> str:
@@ -430,6 +432,9 @@ def check(*, now: datetime) -> None:
     for name, (import_id, since) in imports.held().items():
         if now - datetime.fromtimestamp(since, UTC) > timedelta(days=HELD_DAYS):
             _expire(name, import_id, now)
+        elif (one := imports.find(import_id)) is not None and one.step == imports.QUEUED:
+            # An approval that was cut off before the import stood in line.
+            imports.await_turn(one)
     current, waiting = imports.current(), imports.pending()
     if current is not None and current[1] <= now.timestamp():
         aws.queue_import(current[0])

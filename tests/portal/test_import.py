@@ -132,6 +132,14 @@ def test_the_real_district_imports_whole(office: Office, name: str) -> None:
     assert 90 < len(with_address) <= 100
 
 
+def test_a_zip_may_be_called_so_in_capitals(office: Office) -> None:
+    key = "imports/Autumn.ZIP"
+    put = office.s3.put_object(Bucket=office.stage.bucket, Key=key, Body=district().zipped())
+    office.announce("", object={"key": key, "version-id": put["VersionId"]})
+    office.continue_imports()
+    assert (office.report("Autumn")["status"], office.uploads()) == ("applied", [])
+
+
 def test_every_version_of_an_upload_is_gone_once_it_is_applied(office: Office, clock: Any) -> None:
     office.put(district())
     clock.shift(MINUTE)

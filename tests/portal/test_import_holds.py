@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from chalicelib.storage import roster
+from chalicelib.storage import imports, roster
 from tests.aws_stage import AwsStage
 from tests.roster_sets import Office, RosterSet, delta, district, guardian_id, student_id
 
@@ -306,6 +306,25 @@ def test_approved_twice_it_is_applied_once(
     assert invoke("approve_import", {"name": "nightly"})["error"]["code"] == "no-such-import"
     office.continue_imports()
     assert office.report()["status"] == "applied"
+
+
+def test_an_approval_that_was_cut_off_is_taken_up_by_the_hourly_check(
+    office: Office, invoke: Callable[[str, Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.upload(district(20))
+    held(office, without_students(district(20), 10))
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(imports, "await_turn", killed)
+        with pytest.raises(KeyboardInterrupt):
+            invoke("approve_import", {"name": "nightly"})
+    office.check()
+    office.continue_imports()
+    assert office.report()["status"] == "applied"
+
+
+def killed(_: object) -> None:
+    """Be where the function's process ends."""
+    raise KeyboardInterrupt
 
 
 def test_a_newer_held_set_of_the_same_name_takes_the_older_ones_place(
