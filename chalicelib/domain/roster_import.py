@@ -123,9 +123,17 @@ def _take_turn(now: datetime) -> Import | None:
 
 
 def _ask_later(import_id: str, now: datetime) -> None:
-    """Keep a message alive whose import is not at its end: who runs now may die."""
+    """Keep a message alive whose import is not at its end: who runs now may die.
+
+    One that waits without standing in line (its approval was cut off) gets its place there.
+    """
     asked, current = imports.find(import_id), imports.current()
-    if asked is None or current is None or asked.step in (*imports.ENDED, imports.HELD):
+    if asked is None or asked.step in (*imports.ENDED, imports.HELD):
+        return
+    if current is None:
+        if asked.step == imports.QUEUED:
+            imports.await_turn(asked)
+            aws.queue_import(import_id)
         return
     wait = current[1] - int(now.timestamp()) + 1
     aws.queue_import(import_id, delay=max(1, min(wait, _SQS_DELAY_MOST)))
@@ -433,8 +441,8 @@ def check(*, now: datetime) -> None:
         if now - datetime.fromtimestamp(since, UTC) > timedelta(days=HELD_DAYS):
             _expire(name, import_id, now)
         elif (one := imports.find(import_id)) is not None and one.step == imports.QUEUED:
-            # An approval that was cut off before the import stood in line.
-            imports.await_turn(one)
+            # An approval may have been cut off before the import stood in line.
+            aws.queue_import(import_id)
     current, waiting = imports.current(), imports.pending()
     if current is not None and current[1] <= now.timestamp():
         aws.queue_import(current[0])
