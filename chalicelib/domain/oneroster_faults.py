@@ -206,6 +206,10 @@ FAULTS: Mapping[str, str] = {
     "user.no-contact": "A guardian has neither e-mail nor phone.",
     "user.state.format": "A state is two letters; the cell counts as blank.",
     "user.postCode.format": "A post code is five or nine digits; the cell counts as blank.",
+    "user.too-large": (
+        "More hangs on this person (classes, grades, students) than the portal can keep; is it a "
+        "test record?"
+    ),
     "link.no-guardian": "No relationship names a guardian of this student.",
     "link.one-sided": "agentSourcedIds link from one side only; they were taken all the same.",
     "relationship.student": "studentSourcedId points to somebody who is not a student.",

@@ -22,6 +22,7 @@ from chalicelib.domain import (
     school_years,
 )
 from chalicelib.domain.names import name_key
+from chalicelib.domain.oneroster_faults import SetRejected, fault
 from chalicelib.domain.roster_changes import GIVES, NAMES, TAKES, Chunks, line_of
 from chalicelib.domain.roster_links import Pair, Person, Relation, flag
 
@@ -32,6 +33,8 @@ _BATCH = 5_000
 _ASSIGNMENTS = 250_000
 # Made once: `json.dumps` makes an encoder a call, and there are millions.
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# DynamoDB's limit of an item is 400 KiB, with its keys and index attributes.
+_DATA_BYTES_MOST = 400_000
 # 132 bits: enough to tell that an item changed.
 _HASH_SYMBOLS = 22
 
@@ -83,6 +86,9 @@ def derive(
         contents: takes the changes of contents; links and guardians wait in the spool.
         keyring: the keyed hashes' secret; a new version rewrites the addresses' hashes.
         today: the district's day, which decides the current school year.
+
+    Raises:
+        SetRejected: more is said of one person than an item can hold.
     """
     roster_changes.make_tables(state)
     writer = _Writer(state, contents)
@@ -103,6 +109,8 @@ class _Writer:
         self._items: list[tuple[str, str, str]] = []
         self._pk = ""
         self._before: dict[str, str] = {}
+        # Whose items come now.
+        self.sourced_id = ""
 
     def content(self, pk: str, sk: str, data: Data) -> None:
         """Take an item that neither gives nor takes access."""
@@ -153,6 +161,7 @@ class _Writer:
             self._state.execute("INSERT INTO spool.profiles VALUES (?, ?)", (guardian_id, line))
 
     def _differs(self, pk: str, sk: str, attributes: Mapping[str, str]) -> bool:
+        self._judge_size(attributes["data"])
         item_hash = crypto.digest("\0".join(attributes.values()))[:_HASH_SYMBOLS]
         self._items.append((pk, sk, item_hash))
         if len(self._items) >= _BATCH:
@@ -165,6 +174,13 @@ class _Writer:
                 self._state.execute("SELECT sk, hash FROM base.items WHERE pk = ?", (pk,))
             )
         return self._before.get(sk) != item_hash
+
+    def _judge_size(self, data: str) -> None:
+        """Refuse the set while nothing is written: an item too large could never be."""
+        if 4 * len(data) > _DATA_BYTES_MOST and len(data.encode()) > _DATA_BYTES_MOST:
+            raise SetRejected(
+                fault("error", "user.too-large", file="users.csv", sourced_id=self.sourced_id)
+            )
 
     def flush(self) -> None:
         """Write what waits."""
@@ -206,6 +222,7 @@ def _derive_students(
         if not person.student:
             continue
         user = json.loads(raw)
+        writer.sourced_id = sourced_id
         student_id = crypto.opaque_id("student", sourced_id)
         pk = f"student#{student_id}"
         birth = births.execute(
@@ -594,6 +611,7 @@ def _derive_guardians(
         if family.people[sourced_id].guardian is None and sourced_id not in by_guardian:
             continue
         user = json.loads(raw)
+        writer.sourced_id = sourced_id
         guardian_id = crypto.opaque_id("guardian", sourced_id)
         pk = f"guardian#{guardian_id}"
         email = user.get("email")

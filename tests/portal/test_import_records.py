@@ -152,6 +152,24 @@ def test_a_class_is_the_teachers_who_has_it_today(office: Office, new: str) -> N
     assert [one.teacher for one in summary.classes] == ["New Cher"]
 
 
+def test_a_student_too_large_to_be_stored_is_named_before_anything_is_written(
+    office: Office,
+) -> None:
+    """Found only while writing, it would keep its place and let no later upload pass."""
+    made = district(2)
+    for n in range(2_500):
+        taught = made.row("classes.csv", "c1") | {"sourcedId": f"k{n}"}
+        made.files["classes.csv"].append(taught)
+        enrolled = made.row("enrollments.csv", "e-s2-c1")
+        enrolled = enrolled | {"sourcedId": f"e{n}", "classSourcedId": f"k{n}"}
+        made.files["enrollments.csv"].append(enrolled)
+    report = office.upload(made)
+    assert (report["status"], report["reason"]) == ("rejected", "user.too-large")
+    assert office.faults()[0]["sourcedId"] == "s2"
+    assert office.items() == {}
+    assert office.upload(district(2))["status"] == "applied"
+
+
 def test_without_weights_in_the_roster_there_are_no_averages(
     office: Office, new_visitor: Visitors
 ) -> None:
