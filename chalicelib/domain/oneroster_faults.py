@@ -206,6 +206,9 @@ FAULTS: Mapping[str, str] = {
     "user.no-contact": "A guardian has neither e-mail nor phone.",
     "user.state.format": "A state is two letters; the cell counts as blank.",
     "user.postCode.format": "A post code is five or nine digits; the cell counts as blank.",
+    "user.number-shared": (
+        "Another student of the roster has this student number or GTID; it finds neither of them."
+    ),
     "user.too-large": (
         "More hangs on this person (classes, grades, students) than the portal can keep; is it a "
         "test record?"

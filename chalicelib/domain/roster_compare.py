@@ -21,6 +21,7 @@ from chalicelib.domain import (
     roster_links,
     roster_state,
 )
+from chalicelib.domain.oneroster_faults import fault
 from chalicelib.domain.roster_holds import Hold, Looked
 from chalicelib.domain.roster_report import Faults, Found
 from chalicelib.domain.roster_state import Known
@@ -90,7 +91,9 @@ def compare(
             }
             rows = oneroster.read_rows(roster, known, faults.add)
             newest = roster_state.spool(state, rows, keyring)
-            return _compare_spooled(state, roster, newest, folder, keyring=keyring, today=today)
+            return _compare_spooled(
+                state, roster, newest, folder, faults, keyring=keyring, today=today
+            )
 
 
 def _compare_spooled(
@@ -98,6 +101,7 @@ def _compare_spooled(
     roster: oneroster.RosterSet,
     newest: str | None,
     folder: Path,
+    faults: Faults,
     *,
     keyring: crypto.Keyring,
     today: date,
@@ -115,7 +119,8 @@ def _compare_spooled(
     contents = folder / "contents"
     contents.mkdir()
     chunks = roster_changes.Chunks(contents)
-    _derive(state, source, chunks, keyring, today)
+    for sourced_id in _derive(state, source, chunks, keyring, today):
+        faults.add(fault("warning", "user.number-shared", file="users.csv", sourced_id=sourced_id))
     ordered = roster_changes.in_order(state, chunks, folder)
     applied_newest = roster_state.get_meta(state, "newest", schema="base")
     roster_state.set_meta(state, "newest", newest or applied_newest)
@@ -167,12 +172,12 @@ def _derive(
     contents: roster_changes.Chunks,
     keyring: crypto.Keyring,
     today: date,
-) -> None:
+) -> list[str]:
     people = roster_links.read_people(state, today)
     links = roster_links.links(state, people, source=source.links, frozen=source.frozen)
     homes = roster_links.households(people, links)
     family = roster_items.Family(people, links, homes)
-    roster_items.derive(state, family, contents, keyring=keyring, today=today)
+    return roster_items.derive(state, family, contents, keyring=keyring, today=today)
 
 
 def unpack(packed: Path, into: Path) -> None:

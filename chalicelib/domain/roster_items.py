@@ -77,7 +77,7 @@ def derive(
     *,
     keyring: crypto.Keyring,
     today: date,
-) -> None:
+) -> list[str]:
     """Make every item of the new state; note hashes in it, and what differs as changes.
 
     Args:
@@ -87,16 +87,21 @@ def derive(
         keyring: the keyed hashes' secret; a new version rewrites the addresses' hashes.
         today: the district's day, which decides the current school year.
 
+    Returns:
+        the sourcedIds of students who share a student number or GTID, which then finds none of them.
+
     Raises:
         SetRejected: more is said of one person than an item can hold.
     """
     roster_changes.make_tables(state)
     writer = _Writer(state, contents)
     state.execute("BEGIN")
-    _derive_students(state, writer, family, today)
+    shared = _shared_numbers(state, family.people)
+    _derive_students(state, writer, family, today, set(shared))
     _derive_guardians(state, writer, family, keyring)
     writer.flush()
     state.execute("COMMIT")
+    return sorted({sourced_id for sharing in shared.values() for sourced_id in sharing})
 
 
 class _Writer:
@@ -209,13 +214,12 @@ class _ByStudent:
 
 
 def _derive_students(
-    state: sqlite3.Connection, writer: _Writer, family: Family, today: date
+    state: sqlite3.Connection, writer: _Writer, family: Family, today: date, shared: set[str]
 ) -> None:
     by_student: dict[str, list[tuple[str, Relation]]] = {}
     for (student, guardian), relation in sorted(family.links.items()):
         by_student.setdefault(student, []).append((guardian, relation))
     school = _School(state, today)
-    shared = _shared_numbers(state, family.people)
     births = state.cursor()
     for sourced_id, raw in state.execute("SELECT id, data FROM main.users ORDER BY id"):
         person = family.people[sourced_id]
@@ -252,14 +256,19 @@ def _derive_students(
             _derive_numbers(writer, profile, user.get("last4") or {}, shared)
 
 
-def _shared_numbers(state: sqlite3.Connection, people: Mapping[str, Person]) -> set[str]:
-    """Return the items of numbers that two students have: such a number finds neither."""
-    seen: set[str] = set()
-    shared: set[str] = set()
-    for sourced_id, raw in state.execute("SELECT id, data FROM main.users"):
+def _shared_numbers(
+    state: sqlite3.Connection, people: Mapping[str, Person]
+) -> dict[str, list[str]]:
+    """Return the items of numbers that several students have, and whose: such a number finds none."""
+    first: dict[str, str] = {}
+    shared: dict[str, list[str]] = {}
+    for sourced_id, raw in state.execute("SELECT id, data FROM main.users ORDER BY id"):
         if people[sourced_id].student and people[sourced_id].enabled:
             for pk in _number_items(json.loads(raw)):
-                (shared if pk in seen else seen).add(pk)
+                if pk in first:
+                    shared.setdefault(pk, [first[pk]]).append(sourced_id)
+                else:
+                    first[pk] = sourced_id
     return shared
 
 

@@ -288,6 +288,16 @@ def test_a_delta_changes_only_its_rows(office: Office) -> None:
     assert differing == {(pk, "profile"), (pk, "summary")} | parents
 
 
+def test_a_number_that_a_delta_gives_to_a_second_student_is_told(office: Office) -> None:
+    office.upload(district())
+    second = district().row("users.csv", "s2") | {"identifier": "000001"}
+    report = office.upload(delta(users=[second]))
+    assert report["errors"] == {"user.number-shared": 2}
+    told = [(fault["code"], fault["sourcedId"]) for fault in office.faults()]
+    assert told == [("user.number-shared", "s1"), ("user.number-shared", "s2")]
+    assert roster.find_student("000001") == []
+
+
 def test_a_row_older_than_what_is_stored_is_skipped(office: Office) -> None:
     office.upload(district())
     row = district().row("users.csv", "s2")
