@@ -501,7 +501,7 @@ class _SetReading:
             self._warn(odd.code, line, column.name, sourced_id)
             return plain
         if column.cost == "cell":
-            code = "cell.access" if column.unreadable is False else odd.code
+            code = "cell.access" if column.bars else odd.code
             self._warn(code, line, column.name, sourced_id)
             return column.unreadable if column.unreadable is not None else plain
         if odd.code.startswith("ref."):

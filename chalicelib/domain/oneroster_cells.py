@@ -15,17 +15,21 @@ CellReader = Callable[[str], object]
 
 GUID = re.compile(r"[0-9A-Za-z._/@-]{1,255}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# 0001-01-01 is what .NET exports for no date; nothing of a school is older than this.
+_FIRST_DATE = "1900-01-01"
 _DATETIME = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})", re.ASCII
 )
-_FLOAT = re.compile(r"[+-]?\d{1,12}(?:\.\d{0,12})?", re.ASCII)
+# A double has up to 17 digits, and databases export a half as .5.
+_FLOAT = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{0,20})?|\.\d{1,20})", re.ASCII)
 _INTEGER = re.compile(r"\d{1,9}", re.ASCII)
 _YEAR = re.compile(r"(?:19|20|21)\d{2}", re.ASCII)
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?", re.ASCII)
 _EXTENSION = re.compile(r"ext:[0-9A-Za-z._-]{1,80}", re.ASCII)
 # One address and no list of them; whether it exists, only a mail can tell.
 _EMAIL = re.compile(
-    r"[^\s@,;:<>()\[\]\\\"]{1,64}@[^\s@,;:<>()\[\]\\\"_]+\.[^\s@,;:<>()\[\]\\\"_.]+"
+    r"[^\s@,;:<>()\[\]\\\"]{1,64}@[^\s@,;:<>()\[\]\\\"_.][^\s@,;:<>()\[\]\\\"_]*"
+    r"\.[^\s@,;:<>()\[\]\\\"_.]+"
 )
 _EMAIL_MOST = 254
 # Georgia Board of Education rule 160-5-1-.07: ten digits, none three times running, no zero at
@@ -158,7 +162,7 @@ def _boolean(cell: str) -> object:
 
 @functools.lru_cache(maxsize=8192)
 def _date(cell: str) -> str:
-    if not _DATE.fullmatch(cell):
+    if not _DATE.fullmatch(cell) or cell < _FIRST_DATE:
         raise Odd("cell.date")
     try:
         date.fromisoformat(cell)

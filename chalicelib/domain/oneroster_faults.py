@@ -180,7 +180,7 @@ FAULTS: Mapping[str, str] = {
     "cell.boolean": "The value must be true or false.",
     "cell.boolean-case": "The value was read, but must be true or false in lower case.",
     "cell.access": "The value must be true or false; until it is corrected it counts as false.",
-    "cell.date": "A date must be written YYYY-MM-DD and exist.",
+    "cell.date": "A date must be written YYYY-MM-DD, exist, and be no earlier than 1900.",
     "cell.datetime": "A time must be written YYYY-MM-DDTHH:MM:SS.sssZ.",
     "cell.year": "A school year is the four digits of the year that it ends in.",
     "cell.number": "The value must be a plain number such as 74 or 74.5.",
@@ -206,6 +206,13 @@ FAULTS: Mapping[str, str] = {
     "user.no-contact": "A guardian has neither e-mail nor phone.",
     "user.state.format": "A state is two letters; the cell counts as blank.",
     "user.postCode.format": "A post code is five or nine digits; the cell counts as blank.",
+    "user.number-shared": (
+        "Another student of the roster has this student number or GTID; it finds neither of them."
+    ),
+    "user.too-large": (
+        "More hangs on this person (classes, grades, students) than the portal can keep; is it a "
+        "test record?"
+    ),
     "link.no-guardian": "No relationship names a guardian of this student.",
     "link.one-sided": "agentSourcedIds link from one side only; they were taken all the same.",
     "relationship.student": "studentSourcedId points to somebody who is not a student.",

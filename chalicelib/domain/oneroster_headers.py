@@ -10,6 +10,8 @@ from chalicelib.domain.oneroster_faults import Fault, Severity, fault
 from chalicelib.domain.oneroster_lines import Lines, names_ssn, stop_at_full_ssn
 from chalicelib.domain.oneroster_tables import OLD_HEADERS, Column, Mode, Table
 
+# What stands between columns where an export, or a spreadsheet in another language, has no commas.
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -129,10 +131,17 @@ class _HeaderReading:
                 shown = name if complete and _HEADER_NAME.fullmatch(name) else f"#{at + 1}"
                 code = "header.duplicate" if name in seen else "header.unknown"
                 like = self._meant(name)
-                self._say("warning", code, shown, f"Did you mean {like}?" if like else "")
+                # Read as blank, a column that bars people would let them in.
+                barring = like and like not in self._places and self._columns[like].bars
+                severity: Severity = "error" if barring else "warning"
+                self._say(severity, code, shown, f"Did you mean {like}?" if like else "")
             seen.add(name)
 
     def _hint_for(self, missing: str) -> str:
+        if len(self._header) == 1:
+            for sign, words in _SEPARATORS.items():
+                if sign in self._header[0]:
+                    return f"Its columns are separated by {words}; export with commas."
         for at, name in enumerate(self._header):
             if name not in self._columns and self._meant(name) == missing:
                 return f"Column {at + 1} looks like it: {name}."
@@ -143,8 +152,9 @@ class _HeaderReading:
         if OLD_HEADERS.get(name) in self._columns:
             return OLD_HEADERS[name]
         by_folded = {column.casefold(): column for column in self._columns}
-        if name.casefold() in by_folded:
-            return by_folded[name.casefold()]
+        for folded in (name.casefold(), f"metadata.{name.casefold()}"):
+            if folded in by_folded:
+                return by_folded[folded]
         close = difflib.get_close_matches(name[:64], self._columns, n=1, cutoff=0.85)
         return close[0] if close else ""
 

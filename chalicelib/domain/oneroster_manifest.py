@@ -81,9 +81,10 @@ def judge_manifest(
             modes[name] = mode
     rostering = [modes[name] for name in ROSTERING[manifest.version] if name in modes]
     overall: Mode = "bulk" if "bulk" in rostering and "delta" not in rostering else "delta"
-    for name in (name for name in SIDE_FILES if name in by_name):
-        said = manifest.modes.get(name)
-        modes[name] = _MODES.get(said or "", overall)
+    for name in SIDE_FILES:
+        mode = _side_mode(name, manifest, overall, present=name in by_name, found=found)
+        if mode is not None:
+            modes[name] = mode
     if overall == "bulk":
         found.extend(
             fault("error", "file.missing", file=name)
@@ -122,6 +123,15 @@ def _mode_of(name: str, manifest: Manifest, *, present: bool, found: list[Fault]
         return None
     found.append(fault("error", "manifest.mode", file=MANIFEST, line=line, column="value"))
     return None
+
+
+def _side_mode(
+    name: str, manifest: Manifest, overall: Mode, *, present: bool, found: list[Fault]
+) -> Mode | None:
+    """Return a side file's mode: the manifest need not name it, but what it says must hold."""
+    if name in manifest.modes:
+        return _mode_of(name, manifest, present=present, found=found)
+    return overall if present else None
 
 
 def wrong_case(names: Mapping[str, object], known: Container[str]) -> list[Fault]:

@@ -20,7 +20,16 @@ def made_id(layout: Layout, cells: Sequence[str], *names: str) -> str:
     for name in names:
         at = layout.index(name)
         parts.append(cells[at].strip() if at is not None else "")
-    return crypto.opaque_id(layout.table.file, "\0".join(parts)) if any(parts) else ""
+    return _id_of(layout.table.file, *parts) if any(parts) else ""
+
+
+def made_pair_id(student: str, guardian: str) -> str:
+    """Return the id that a relationship without one is given."""
+    return _id_of(RELATIONSHIPS, student, guardian)
+
+
+def _id_of(file: str, *parts: str) -> str:
+    return crypto.opaque_id(file, "\0".join(parts))
 
 
 class Hashes:

@@ -54,6 +54,11 @@ class Column:
     unreadable: object = None
     most: int = 255
 
+    @property
+    def bars(self) -> bool:
+        """Whether its `false` keeps people out."""
+        return self.unreadable is False
+
 
 @dataclass(frozen=True)
 class Table:

@@ -157,7 +157,8 @@ def _deleted(state: sqlite3.Connection, where: str) -> Iterator[str]:
 def read_chunk(packed: bytes) -> list[Change]:
     """Return the changes of one chunk."""
     changes: list[Change] = []
-    for line in gzip.decompress(packed).decode().splitlines():
+    # Not `splitlines`: JSON escapes the line feed and leaves U+2028, which a comment may hold.
+    for line in gzip.decompress(packed).decode().split("\n"):
         loaded = json.loads(line)
         if isinstance(loaded, dict):
             changes.append(GuardianChange(**loaded))

@@ -21,9 +21,13 @@ from chalicelib.domain import (
     roster_links,
     roster_state,
 )
+from chalicelib.domain.oneroster_faults import fault
 from chalicelib.domain.roster_holds import Hold, Looked
 from chalicelib.domain.roster_report import Faults, Found
 from chalicelib.domain.roster_state import Known
+
+# One of these as bulk can take people away, whatever mode the other files of a set have.
+_WHO_IS_WHO = ("users.csv", "roles.csv", "relationships.csv")
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def compare(
             }
             rows = oneroster.read_rows(roster, known, faults.add)
             newest = roster_state.spool(state, rows, keyring)
-            return _compare_spooled(state, roster, newest, folder, keyring=keyring, today=today)
+            return _compare_spooled(
+                state, roster, newest, folder, faults, keyring=keyring, today=today
+            )
 
 
 def _compare_spooled(
@@ -95,6 +101,7 @@ def _compare_spooled(
     roster: oneroster.RosterSet,
     newest: str | None,
     folder: Path,
+    faults: Faults,
     *,
     keyring: crypto.Keyring,
     today: date,
@@ -105,18 +112,22 @@ def _compare_spooled(
         if _first_relationships(state) and roster.files["relationships.csv"] == "delta":
             roster_links.begin_relationships(state, today)
         roster_links.end_made_pairs(state)
+        if roster.files["relationships.csv"] == "delta":
+            roster_links.end_pairs(state)
     counts = roster_state.merge(state, roster.files, today=today)
     _drop_what_does_not_count(state, roster, source)
     contents = folder / "contents"
     contents.mkdir()
     chunks = roster_changes.Chunks(contents)
-    _derive(state, source, chunks, keyring, today)
+    for sourced_id in _derive(state, source, chunks, keyring, today):
+        faults.add(fault("warning", "user.number-shared", file="users.csv", sourced_id=sourced_id))
     ordered = roster_changes.in_order(state, chunks, folder)
     applied_newest = roster_state.get_meta(state, "newest", schema="base")
     roster_state.set_meta(state, "newest", newest or applied_newest)
     roster_state.set_meta(state, "links_source", source.links)
     bad = {file: (tally.rows, tally.bad) for file, tally in roster.tallies.items()}
-    looked = Looked(roster.mode == "bulk", source.missing, bad, (newest, applied_newest))
+    bulk = any(roster.files.get(file) == "bulk" for file in _WHO_IS_WHO)
+    looked = Looked(bulk, source.missing, bad, (newest, applied_newest))
     return Comparison(
         found=Found(roster.version, roster.mode, counts, bad),
         holds=roster_holds.holds(state, looked),
@@ -161,12 +172,12 @@ def _derive(
     contents: roster_changes.Chunks,
     keyring: crypto.Keyring,
     today: date,
-) -> None:
+) -> list[str]:
     people = roster_links.read_people(state, today)
     links = roster_links.links(state, people, source=source.links, frozen=source.frozen)
     homes = roster_links.households(people, links)
     family = roster_items.Family(people, links, homes)
-    roster_items.derive(state, family, contents, keyring=keyring, today=today)
+    return roster_items.derive(state, family, contents, keyring=keyring, today=today)
 
 
 def unpack(packed: Path, into: Path) -> None:

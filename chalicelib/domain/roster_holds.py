@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MOST_DROPPED = 0.10
 MOST_BAD_ROWS = 0.05
 MOST_ADDRESSES_CHANGED = 0.10
-# Below this a change of addresses, one shared address or new access is an office's everyday work.
+# Up to this, changed addresses, one shared address, access given or taken are everyday work.
 EVERYDAY = 20
 
 
@@ -28,7 +28,7 @@ class Looked:
     """What the limits look at beside the states.
 
     Attributes:
-        bulk: the set is the whole truth.
+        bulk: of users, their roles or their links the set has a file that is the whole truth.
         relationships_missing: links came from relationships.csv, this bulk set has none.
         bad: (rows, bad rows) by file.
         newest: the newest dateLastModified of the set, and of the applied one.
@@ -67,7 +67,24 @@ def _students_dropped(state: sqlite3.Connection, looked: Looked) -> Hold | None:
 
 
 def _guardians_dropped(state: sqlite3.Connection, looked: Looked) -> Hold | None:
-    return _dropped(state, looked, "guardian")
+    """Judge guardians who are gone, and, where they are many, those who lose their last student.
+
+    A relationships.csv that was cut off leaves everybody in users.csv and lets nobody in.
+    """
+    gone = _dropped(state, looked, "guardian")
+    if gone is not None or not looked.bulk:
+        return gone
+    before = _count(state, "SELECT COUNT(*) FROM base.guardians")
+    shut_out = _count(
+        state,
+        "SELECT COUNT(DISTINCT guardian) FROM base.links WHERE access AND guardian NOT IN "
+        "(SELECT guardian FROM main.links WHERE access)",
+    )
+    if shut_out <= EVERYDAY or shut_out <= before * MOST_DROPPED:
+        return None
+    return Hold(
+        "guardians-dropped", f"{shut_out} of {before} guardians would lose access to every student."
+    )
 
 
 def _dropped(state: sqlite3.Connection, looked: Looked, kind: str) -> Hold | None:

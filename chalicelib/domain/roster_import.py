@@ -29,6 +29,8 @@ HELD_DAYS = 14
 STALE = timedelta(hours=48)
 # Keys are at most 1,024 bytes in S3, and the report's must fit too.
 _KEY_MOST = 900
+# In any case: some tools write .ZIP.
+_SUFFIX = ".zip"
 _SQS_DELAY_MOST = 900
 _RETRY_SECONDS = 60
 
@@ -61,14 +63,14 @@ def _is_upload(bucket: str | None, key: str) -> bool:
     return (
         bucket == settings.roster_bucket()
         and key.startswith(roster_bucket.IMPORTS)
-        and key.endswith(".zip")
+        and key.lower().endswith(_SUFFIX)
         and bool(_name(key))
         and len(key.encode()) <= _KEY_MOST
     )
 
 
 def _name(key: str) -> str:
-    return key.removeprefix(roster_bucket.IMPORTS).removesuffix(".zip")
+    return key.removeprefix(roster_bucket.IMPORTS)[: -len(_SUFFIX)]
 
 
 def _import_id(key: str, version_id: str) -> str:
@@ -121,9 +123,17 @@ def _take_turn(now: datetime) -> Import | None:
 
 
 def _ask_later(import_id: str, now: datetime) -> None:
-    """Keep a message alive whose import is not at its end: who runs now may die."""
+    """Keep a message alive whose import is not at its end: who runs now may die.
+
+    One that waits without standing in line (its approval was cut off) gets its place there.
+    """
     asked, current = imports.find(import_id), imports.current()
-    if asked is None or current is None or asked.step in (*imports.ENDED, imports.HELD):
+    if asked is None or asked.step in (*imports.ENDED, imports.HELD):
+        return
+    if current is None:
+        if asked.step == imports.QUEUED:
+            imports.await_turn(asked)
+            aws.queue_import(import_id)
         return
     wait = current[1] - int(now.timestamp()) + 1
     aws.queue_import(import_id, delay=max(1, min(wait, _SQS_DELAY_MOST)))
@@ -191,7 +201,7 @@ def _read(one: Import, now: datetime) -> None:
         try:
             compared = _compare(base, folder, faults, now)
         except SetRejected as rejected:
-            faults.add_all(rejected.faults)
+            faults.decide(rejected.faults)
             _reject(one, faults, _first_error(rejected), now=now)
             return
         roster_bucket.write_errors(_name(one.key), faults.csv())
@@ -255,8 +265,9 @@ def _prepare(
 def _hold(one: Import, compared: roster_compare.Comparison, faults: Faults, now: datetime) -> None:
     """Have an import wait for an admin's yes; an older one of its name can't get it any more."""
     name = _name(one.key)
-    for hold in compared.holds:
-        faults.add(Fault("error", f"held.{hold.code}", message=hold.message))
+    faults.decide(
+        Fault("error", f"held.{hold.code}", message=hold.message) for hold in compared.holds
+    )
     reason = compared.holds[0].code
     report = roster_report.report(
         _upload(one), imports.HELD, faults.counts, reason=reason, found=compared.found, now=now
@@ -429,6 +440,9 @@ def check(*, now: datetime) -> None:
     for name, (import_id, since) in imports.held().items():
         if now - datetime.fromtimestamp(since, UTC) > timedelta(days=HELD_DAYS):
             _expire(name, import_id, now)
+        elif (one := imports.find(import_id)) is not None and one.step == imports.QUEUED:
+            # An approval may have been cut off before the import stood in line.
+            aws.queue_import(import_id)
     current, waiting = imports.current(), imports.pending()
     if current is not None and current[1] <= now.timestamp():
         aws.queue_import(current[0])

@@ -22,6 +22,7 @@ from chalicelib.domain import (
     school_years,
 )
 from chalicelib.domain.names import name_key
+from chalicelib.domain.oneroster_faults import SetRejected, fault
 from chalicelib.domain.roster_changes import GIVES, NAMES, TAKES, Chunks, line_of
 from chalicelib.domain.roster_links import Pair, Person, Relation, flag
 
@@ -32,8 +33,13 @@ _BATCH = 5_000
 _ASSIGNMENTS = 250_000
 # Made once: `json.dumps` makes an encoder a call, and there are millions.
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# DynamoDB's limit of an item is 400 KiB, with its keys and index attributes.
+_DATA_BYTES_MOST = 400_000
 # 132 bits: enough to tell that an item changed.
 _HASH_SYMBOLS = 22
+
+# Later than every day.
+_NO_END = "~"
 
 _DAYS = {
     "M": "Mon",
@@ -71,7 +77,7 @@ def derive(
     *,
     keyring: crypto.Keyring,
     today: date,
-) -> None:
+) -> list[str]:
     """Make every item of the new state; note hashes in it, and what differs as changes.
 
     Args:
@@ -80,14 +86,22 @@ def derive(
         contents: takes the changes of contents; links and guardians wait in the spool.
         keyring: the keyed hashes' secret; a new version rewrites the addresses' hashes.
         today: the district's day, which decides the current school year.
+
+    Returns:
+        the sourcedIds of students who share a student number or GTID, which then finds none of them.
+
+    Raises:
+        SetRejected: more is said of one person than an item can hold.
     """
     roster_changes.make_tables(state)
     writer = _Writer(state, contents)
     state.execute("BEGIN")
-    _derive_students(state, writer, family, today)
+    shared = _shared_numbers(state, family.people)
+    _derive_students(state, writer, family, today, set(shared))
     _derive_guardians(state, writer, family, keyring)
     writer.flush()
     state.execute("COMMIT")
+    return sorted({sourced_id for sharing in shared.values() for sourced_id in sharing})
 
 
 class _Writer:
@@ -100,6 +114,8 @@ class _Writer:
         self._items: list[tuple[str, str, str]] = []
         self._pk = ""
         self._before: dict[str, str] = {}
+        # Whose items come now.
+        self.sourced_id = ""
 
     def content(self, pk: str, sk: str, data: Data) -> None:
         """Take an item that neither gives nor takes access."""
@@ -150,6 +166,7 @@ class _Writer:
             self._state.execute("INSERT INTO spool.profiles VALUES (?, ?)", (guardian_id, line))
 
     def _differs(self, pk: str, sk: str, attributes: Mapping[str, str]) -> bool:
+        self._judge_size(attributes["data"])
         item_hash = crypto.digest("\0".join(attributes.values()))[:_HASH_SYMBOLS]
         self._items.append((pk, sk, item_hash))
         if len(self._items) >= _BATCH:
@@ -162,6 +179,13 @@ class _Writer:
                 self._state.execute("SELECT sk, hash FROM base.items WHERE pk = ?", (pk,))
             )
         return self._before.get(sk) != item_hash
+
+    def _judge_size(self, data: str) -> None:
+        """Refuse the set while nothing is written: an item too large could never be."""
+        if 4 * len(data) > _DATA_BYTES_MOST and len(data.encode()) > _DATA_BYTES_MOST:
+            raise SetRejected(
+                fault("error", "user.too-large", file="users.csv", sourced_id=self.sourced_id)
+            )
 
     def flush(self) -> None:
         """Write what waits."""
@@ -190,19 +214,19 @@ class _ByStudent:
 
 
 def _derive_students(
-    state: sqlite3.Connection, writer: _Writer, family: Family, today: date
+    state: sqlite3.Connection, writer: _Writer, family: Family, today: date, shared: set[str]
 ) -> None:
     by_student: dict[str, list[tuple[str, Relation]]] = {}
     for (student, guardian), relation in sorted(family.links.items()):
         by_student.setdefault(student, []).append((guardian, relation))
     school = _School(state, today)
-    shared = _shared_numbers(state, family.people)
     births = state.cursor()
     for sourced_id, raw in state.execute("SELECT id, data FROM main.users ORDER BY id"):
         person = family.people[sourced_id]
         if not person.student:
             continue
         user = json.loads(raw)
+        writer.sourced_id = sourced_id
         student_id = crypto.opaque_id("student", sourced_id)
         pk = f"student#{student_id}"
         birth = births.execute(
@@ -232,14 +256,19 @@ def _derive_students(
             _derive_numbers(writer, profile, user.get("last4") or {}, shared)
 
 
-def _shared_numbers(state: sqlite3.Connection, people: Mapping[str, Person]) -> set[str]:
-    """Return the items of numbers that two students have: such a number finds neither."""
-    seen: set[str] = set()
-    shared: set[str] = set()
-    for sourced_id, raw in state.execute("SELECT id, data FROM main.users"):
+def _shared_numbers(
+    state: sqlite3.Connection, people: Mapping[str, Person]
+) -> dict[str, list[str]]:
+    """Return the items of numbers that several students have, and whose: such a number finds none."""
+    first: dict[str, str] = {}
+    shared: dict[str, list[str]] = {}
+    for sourced_id, raw in state.execute("SELECT id, data FROM main.users ORDER BY id"):
         if people[sourced_id].student and people[sourced_id].enabled:
             for pk in _number_items(json.loads(raw)):
-                (shared if pk in seen else seen).add(pk)
+                if pk in first:
+                    shared.setdefault(pk, [first[pk]]).append(sourced_id)
+                else:
+                    first[pk] = sourced_id
     return shared
 
 
@@ -310,20 +339,25 @@ class _School:
         return str(row.get("title") or course.get("title") or "")
 
     def _teachers(self) -> dict[str, str]:
-        """Return the name of each class's teacher, the primary one where one is named."""
-        found: dict[str, tuple[bool, str]] = {}
-        for user, raw, class_id, primary in self._state.execute(
-            "SELECT e.key, u.data, json_extract(e.data, '$.classSourcedId'), "
-            "json_extract(e.data, '$.primary') FROM main.enrollments e "
-            "JOIN main.users u ON u.id = e.key "
+        """Return the name of each class's teacher: of those who teach today the primary one.
+
+        Who taught it before is named where nobody does today.
+        """
+        found: dict[str, tuple[tuple[bool, bool], str]] = {}
+        for raw, enrolled in self._state.execute(
+            "SELECT u.data, e.data FROM main.enrollments e JOIN main.users u ON u.id = e.key "
             "WHERE json_extract(e.data, '$.role') = 'teacher' ORDER BY e.id"
         ):
-            del user
-            teacher = json.loads(raw)
-            first = bool(primary) and str(primary).lower() != "false"
-            if class_id not in found or (first and not found[class_id][0]):
+            teacher, row = json.loads(raw), json.loads(enrolled)
+            last = _day_before(row.get("endDate"))
+            rank = (
+                _holds(row.get("beginDate"), last, self._today),
+                flag(row.get("primary")) is True,
+            )
+            class_id = row["classSourcedId"]
+            if class_id not in found or rank > found[class_id][0]:
                 name = f"{teacher.get('givenName', '')} {teacher.get('familyName', '')}".strip()
-                found[class_id] = (first, name)
+                found[class_id] = (rank, name)
         return {class_id: name for class_id, (_, name) in found.items()}
 
     def profile(self, sourced_id: str, user: Data) -> Data:
@@ -370,7 +404,11 @@ class _School:
         }
 
     def classes(self, student: str) -> list[Data]:
-        """Return the classes a student is in, each once, within the days of the enrollment."""
+        """Return the classes a student is in, each once, within the days of the enrollment.
+
+        Of several enrollments in one class (left and came back) the one of today counts, else the
+        one that ends last.
+        """
         found: dict[str, Data] = {}
         for _, row in self._enrollments.rows(student):
             taught = self._classes.get(row["classSourcedId"])
@@ -378,8 +416,13 @@ class _School:
                 continue
             clipped = _clipped(taught, row.get("beginDate"), _day_before(row.get("endDate")))
             if clipped is not None:
-                found[taught["id"]] = clipped
+                other = found.get(taught["id"], clipped)
+                found[taught["id"]] = max(other, clipped, key=self._standing)
         return sorted(found.values(), key=lambda one: (one["periods"], one["title"], one["id"]))
+
+    def _standing(self, clipped: Data) -> tuple[bool, str]:
+        start, last = clipped["term_start"], clipped["term_end"]
+        return _holds(start, last, self._today), last or _NO_END
 
     def events(self, student: str) -> list[tuple[str, Data]]:
         """Return a student's attendance events with their ids, the oldest first."""
@@ -530,6 +573,11 @@ def _day_before(day: str | None) -> str | None:
     return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
 
 
+def _holds(first: str | None, last: str | None, day: str) -> bool:
+    """Whether a span holds a day; both ends are included, and None is open."""
+    return (first or day) <= day <= (last or day)
+
+
 def _clipped(taught: Data, begin: str | None, end: str | None) -> Data | None:
     """Return a class within the days of an enrollment, None where no day is left."""
     starts = [day for day in (taught["term_start"], begin) if day]
@@ -572,6 +620,7 @@ def _derive_guardians(
         if family.people[sourced_id].guardian is None and sourced_id not in by_guardian:
             continue
         user = json.loads(raw)
+        writer.sourced_id = sourced_id
         guardian_id = crypto.opaque_id("guardian", sourced_id)
         pk = f"guardian#{guardian_id}"
         email = user.get("email")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from chalicelib import crypto
+from chalicelib.domain.oneroster_people import made_pair_id
 
 RELATIONSHIPS, AGENTS = "relationships", "agents"
 STUDENT_ROLE = "student"
@@ -139,6 +140,34 @@ def end_made_pairs(state: sqlite3.Connection) -> None:
         row = json.loads(data)
         made = f"{_FROM_AGENTS}{row.get('studentSourcedId')}#{row.get('guardianSourcedId')}"
         state.execute("DELETE FROM base.relationships WHERE id = ?", (made,))
+
+
+def end_pairs(state: sqlite3.Connection) -> None:
+    """Have a deletion reach the rows of its pair where only one of the two has a sourcedId.
+
+    A line without one is known by its two people: who takes a relationship away by naming them must
+    not leave it standing under the id that it came with, nor the other way round.
+    """
+    pairs = state.execute(
+        "SELECT n.id, b.id, b.key, json_extract(b.data, '$.guardianSourcedId') "
+        "FROM spool.relationships n JOIN base.relationships b "
+        "ON b.key = json_extract(n.data, '$.studentSourcedId') "
+        "AND json_extract(b.data, '$.guardianSourcedId') "
+        "= json_extract(n.data, '$.guardianSourcedId') "
+        "WHERE NOT n.active AND b.id NOT IN (SELECT id FROM spool.relationships)"
+    ).fetchall()
+    for ending, stored, student, guardian in pairs:
+        if made_pair_id(student, guardian) in (ending, stored):
+            state.execute(
+                "INSERT INTO spool.relationships SELECT ?, key, modified, active, data "
+                "FROM spool.relationships WHERE id = ?",
+                (stored, ending),
+            )
+            state.execute(
+                "DELETE FROM spool.relationships WHERE id = ? "
+                "AND id NOT IN (SELECT id FROM base.relationships)",
+                (ending,),
+            )
 
 
 def links(

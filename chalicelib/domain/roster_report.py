@@ -22,9 +22,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 
 @dataclass
 class Faults:
-    """Gathers faults: every one counted, the first 10,000 kept, errors before warnings."""
+    """Gathers faults: every one counted, the first 10,000 kept.
+
+    In the CSV comes first what decided the set's fate, however late it was found, then errors, then
+    warnings.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
+    decisive: list[Fault] = field(default_factory=list)
     errors: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
 
@@ -35,17 +40,21 @@ class Faults:
         if len(kept) < MOST_LINES:
             kept.append(fault)
 
-    def add_all(self, faults: Iterable[Fault]) -> None:
-        """Take several."""
+    def decide(self, faults: Iterable[Fault]) -> None:
+        """Take what the set is held or rejected for, with warnings found on the way to it."""
         for fault in faults:
-            self.add(fault)
+            if fault.severity == "error":
+                self.counts[fault.code] += fault.count
+                self.decisive.append(fault)
+            else:
+                self.add(fault)
 
     def csv(self) -> str:
         """Return the faults as CSV that no spreadsheet runs."""
         out = io.StringIO()
         writer = csv.writer(out)
         writer.writerow(_COLUMNS)
-        for fault in (self.errors + self.warnings)[:MOST_LINES]:
+        for fault in (self.decisive + self.errors + self.warnings)[:MOST_LINES]:
             line = "" if fault.line is None else str(fault.line)
             cells = (fault.severity, fault.code, fault.file, line)
             writer.writerow(

@@ -132,6 +132,14 @@ def test_the_real_district_imports_whole(office: Office, name: str) -> None:
     assert 90 < len(with_address) <= 100
 
 
+def test_a_zip_may_be_called_so_in_capitals(office: Office) -> None:
+    key = "imports/Autumn.ZIP"
+    put = office.s3.put_object(Bucket=office.stage.bucket, Key=key, Body=district().zipped())
+    office.announce("", object={"key": key, "version-id": put["VersionId"]})
+    office.continue_imports()
+    assert (office.report("Autumn")["status"], office.uploads()) == ("applied", [])
+
+
 def test_every_version_of_an_upload_is_gone_once_it_is_applied(office: Office, clock: Any) -> None:
     office.put(district())
     clock.shift(MINUTE)
@@ -278,6 +286,16 @@ def test_a_delta_changes_only_its_rows(office: Office) -> None:
     pk = f"student#{student_id('s2')}"
     parents = {(f"guardian#{guardian_id(f'g2{side}')}", "students") for side in "ab"}
     assert differing == {(pk, "profile"), (pk, "summary")} | parents
+
+
+def test_a_number_that_a_delta_gives_to_a_second_student_is_told(office: Office) -> None:
+    office.upload(district())
+    second = district().row("users.csv", "s2") | {"identifier": "000001"}
+    report = office.upload(delta(users=[second]))
+    assert report["errors"] == {"user.number-shared": 2}
+    told = [(fault["code"], fault["sourcedId"]) for fault in office.faults()]
+    assert told == [("user.number-shared", "s1"), ("user.number-shared", "s2")]
+    assert roster.find_student("000001") == []
 
 
 def test_a_row_older_than_what_is_stored_is_skipped(office: Office) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from chalicelib.storage import roster
+from chalicelib.storage import imports, roster
 from tests.aws_stage import AwsStage
 from tests.roster_sets import Office, RosterSet, delta, district, guardian_id, student_id
 
@@ -78,6 +78,32 @@ def test_a_bulk_set_that_drops_over_a_tenth_of_the_guardians_is_held(office: Off
         fewer.row("users.csv", f"s{n}")["agentSourcedIds"] = f"g{n}b"
         fewer.remove("users.csv", f"g{n}a")
     assert held(office, fewer) == "guardians-dropped"
+
+
+def test_a_bulk_file_in_a_set_of_deltas_is_held_alike(office: Office) -> None:
+    office.upload(district(20))
+    fewer = without_students(district(20), 10)
+    mixed = RosterSet(
+        {"users.csv": fewer.files["users.csv"], "enrollments.csv": []},
+        mode="delta",
+        modes={"users.csv": "bulk"},
+    )
+    assert held(office, mixed) == "students-dropped"
+
+
+def test_links_lost_by_many_guardians_are_held(office: Office) -> None:
+    """As of a relationships.csv that was cut off: everybody is there, and nobody gets in."""
+    office.upload(district(30, relationships=True))
+    cut_off = district(30, relationships=True)
+    cut_off.files["relationships.csv"] = cut_off.files["relationships.csv"][:-MANY]
+    assert held(office, cut_off) == "guardians-dropped"
+
+
+def test_links_lost_by_twenty_guardians_are_everyday(office: Office) -> None:
+    office.upload(district(30, relationships=True))
+    fewer = district(30, relationships=True)
+    fewer.files["relationships.csv"] = fewer.files["relationships.csv"][: -(MANY - 1)]
+    assert office.upload(fewer)["status"] == "applied"
 
 
 def test_a_delta_may_remove_as_many_as_it_names(office: Office) -> None:
@@ -280,6 +306,25 @@ def test_approved_twice_it_is_applied_once(
     assert invoke("approve_import", {"name": "nightly"})["error"]["code"] == "no-such-import"
     office.continue_imports()
     assert office.report()["status"] == "applied"
+
+
+def test_an_approval_that_was_cut_off_is_taken_up_by_the_hourly_check(
+    office: Office, invoke: Callable[[str, Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.upload(district(20))
+    held(office, without_students(district(20), 10))
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(imports, "await_turn", killed)
+        with pytest.raises(KeyboardInterrupt):
+            invoke("approve_import", {"name": "nightly"})
+    office.check()
+    office.continue_imports()
+    assert office.report()["status"] == "applied"
+
+
+def killed(_: object) -> None:
+    """Be where the function's process ends."""
+    raise KeyboardInterrupt
 
 
 def test_a_newer_held_set_of_the_same_name_takes_the_older_ones_place(

@@ -165,6 +165,23 @@ def barred_district() -> RosterSet:
     return roster_set
 
 
+@pytest.mark.parametrize(("stored", "ended"), [("rel-1", ""), ("", "rel-1"), ("", ""), ("r", "r")])
+def test_a_relationship_is_ended_by_naming_its_two_people(
+    office: Office, stored: str, ended: str
+) -> None:
+    """Whichever of the two lines has a sourcedId: a barred parent must not stay in."""
+    first = district(STUDENTS, relationships=True)
+    first.row("relationships.csv", "rel-s1-g1a")["sourcedId"] = stored
+    office.upload(first)
+    assert children_of("g1a") == {"s1"}
+    line = relationship("s1", "g1a", sourcedId=ended, status="tobedeleted")
+    report = office.upload(delta(relationships=[line]))
+    assert report["files"]["relationships.csv"]["removed"] == 1
+    assert report["files"]["relationships.csv"]["unchanged"] == 0
+    assert children_of("g1a") == set()
+    assert children_of("g1b") == {"s1"}
+
+
 def test_a_delta_without_the_file_changes_no_link(office: Office) -> None:
     office.upload(barred_district())
     users = [

@@ -113,6 +113,63 @@ def test_the_gradebook_of_a_roster_comes_out_as_the_contract_has_it(
     assert "B+" in page
 
 
+def test_a_comment_may_hold_every_sign_of_unicode_that_ends_a_line(office: Office) -> None:
+    """Text that was pasted from a web page does; cut there, a change could never be written."""
+    made = district(1)
+    comment = "Well\u2028done,\u2029Kid"
+    made.row("results.csv", "r1")["comment"] = comment
+    assert office.upload(made)["status"] == "applied"
+    items = office.items().values()
+    assert comment in [json.loads(item["data"]).get("comment") for item in items if "data" in item]
+
+
+@pytest.mark.parametrize("earlier", ["a-before", "z-before"])
+def test_who_left_a_class_and_came_back_is_in_it(office: Office, earlier: str) -> None:
+    made = district(1)
+    again = made.row("enrollments.csv", "e-s1-c1")
+    again["beginDate"] = "2026-02-01"
+    made.files["enrollments.csv"].append(
+        again | {"sourcedId": earlier, "beginDate": "2025-08-01", "endDate": "2025-12-01"}
+    )
+    office.upload(made)
+    (summary,) = roster.student_summaries([student_id("s1")])
+    assert [one.term_start for one in summary.classes] == ["2026-02-01"]
+
+
+@pytest.mark.parametrize("new", ["a-new", "z-new"])
+def test_a_class_is_the_teachers_who_has_it_today(office: Office, new: str) -> None:
+    made = district(1)
+    before = made.row("enrollments.csv", "e-t1-c1")
+    before |= {"primary": "true", "endDate": "2025-12-01"}
+    made.files["users.csv"].append(
+        made.row("users.csv", "t1") | {"sourcedId": "t2", "givenName": "New"}
+    )
+    made.files["enrollments.csv"].append(
+        before | {"sourcedId": new, "userSourcedId": "t2", "primary": "", "endDate": ""}
+    )
+    office.upload(made)
+    (summary,) = roster.student_summaries([student_id("s1")])
+    assert [one.teacher for one in summary.classes] == ["New Cher"]
+
+
+def test_a_student_too_large_to_be_stored_is_named_before_anything_is_written(
+    office: Office,
+) -> None:
+    """Found only while writing, it would keep its place and let no later upload pass."""
+    made = district(2)
+    for n in range(2_500):
+        taught = made.row("classes.csv", "c1") | {"sourcedId": f"k{n}"}
+        made.files["classes.csv"].append(taught)
+        enrolled = made.row("enrollments.csv", "e-s2-c1")
+        enrolled = enrolled | {"sourcedId": f"e{n}", "classSourcedId": f"k{n}"}
+        made.files["enrollments.csv"].append(enrolled)
+    report = office.upload(made)
+    assert (report["status"], report["reason"]) == ("rejected", "user.too-large")
+    assert office.faults()[0]["sourcedId"] == "s2"
+    assert office.items() == {}
+    assert office.upload(district(2))["status"] == "applied"
+
+
 def test_without_weights_in_the_roster_there_are_no_averages(
     office: Office, new_visitor: Visitors
 ) -> None:

@@ -345,6 +345,11 @@ HEADER_ONLY = "sourcedId,status,dateLastModified,name,type,identifier,parentSour
          ("manifest.contradiction", "users.csv", None, "")),
         (("manifest.csv", "file.users,bulk\n", ""),
          ("manifest.row-missing", "users.csv", None, "")),
+        # side files need no line in it, but what it says of them counts
+        (("manifest.csv", "file.users,bulk", "file.users,bulk\nfile.relationships,Delta"),
+         ("manifest.mode", "manifest.csv", 17, "value")),
+        (("manifest.csv", "file.users,bulk", "file.users,bulk\nfile.relationships,absent"),
+         ("manifest.contradiction", "relationships.csv", None, "")),
         # headers
         (("orgs.csv", HEADER_ONLY, ""), ("header.missing", "orgs.csv", 1, "name")),
         (("users.csv", ",role,", ",Role,"), ("header.missing", "users.csv", 1, "role")),
@@ -357,6 +362,15 @@ HEADER_ONLY = "sourcedId,status,dateLastModified,name,type,identifier,parentSour
         (("users.csv", "givenName,familyName", "familyName,givenName"),
          ("header.order", "users.csv", 1, "givenName")),
         (("users.csv", ",userIds,", ",role,"), ("header.duplicate", "users.csv", 1, "role")),
+        # columns that keep people out
+        (("users.csv", "metadata.portalAccess", "metadata.PortalAccess"),
+         ("header.unknown", "users.csv", 1, "metadata.PortalAccess")),
+        (("users.csv", "metadata.portalAccess", "portalAccess"),
+         ("header.unknown", "users.csv", 1, "portalAccess")),
+        (("relationships.csv", ",portalAccess,", ",portalAcess,"),
+         ("header.unknown", "relationships.csv", 1, "portalAcess")),
+        (("relationships.csv", ",guardian,", ",Guardian,"),
+         ("header.unknown", "relationships.csv", 1, "Guardian")),
         # bytes and lines
         (("courses.csv", "Algebra", "Alg\udce9bra"),
          ("encoding.not-utf-8", "courses.csv", 2, "")),
@@ -409,6 +423,24 @@ def test_a_file_without_header_is_rejected_and_nothing_of_its_first_person_is_to
     assert ("header.missing", "users.csv", 1, "givenName") in outcome.errors()
     for told in ("Ann", "Lee", "Elm", "0199", "1234567891"):
         assert told not in str(outcome.faults)
+
+
+@pytest.mark.parametrize(("between", "named"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_file_without_commas_is_told_what_separates_its_columns(between, named):
+    text = SHARED["orgs.csv"]
+    outcome = read_with(("orgs.csv", text, text.replace(",", between)))
+    missing = next(fault for fault in outcome.faults if fault.code == "header.missing")
+
+    assert outcome.rejected
+    assert missing.message.endswith(f"Its columns are separated by {named}; export with commas.")
+
+
+def test_a_manifest_that_names_a_side_file_needs_it():
+    said = ("manifest.csv", "file.users,bulk", "file.users,bulk\nfile.relationships,bulk")
+    outcome = read_with(said, without=("relationships.csv",))
+
+    assert outcome.errors() == [("file.missing", "relationships.csv", None, "")]
+    assert read_with(said).places() == []
 
 
 def test_a_wrong_header_comes_with_the_column_that_was_meant():
@@ -505,6 +537,8 @@ def test_optional_columns_may_be_missing_at_the_end():
          ("cell.date", "enrollments.csv", 2, "beginDate")),
         (("enrollments.csv", "2026-08-01", "2026-02-30"),
          ("cell.date", "enrollments.csv", 2, "beginDate")),
+        (("enrollments.csv", "2026-08-01,", "2026-08-01,0001-01-01"),
+         ("cell.date", "enrollments.csv", 2, "endDate")),
         (("academicSessions.csv", "Y1,2027", "Y1,2026-2027"),
          ("cell.year", "academicSessions.csv", 3, "schoolYear")),
         (("results.csv", "87.5", "A+"), ("cell.number", "results.csv", 2, "score")),
@@ -572,6 +606,8 @@ def test_what_refuses_a_row(edit, expected):
          ("user.email.format", "users.csv", 4, "email"), None),
         (("users.csv", "tom@example.com", "tom@example.com;may@example.com"),
          ("user.email.format", "users.csv", 4, "email"), None),
+        (("users.csv", "tom@example.com", "tom@.example.com"),
+         ("user.email.format", "users.csv", 4, "email"), None),
         (("users.csv", "tom@example.com", "May@Example.com"),
          ("user.email.shared", "users.csv", 4, "email"), "May@Example.com"),
         (("users.csv", "tom@example.com", ""), ("user.no-contact", "users.csv", 4, "email"), None),
@@ -624,6 +660,17 @@ def test_what_is_taken_with_a_warning(edit, expected, value):
     assert outcome.errors() == []
     assert ("warning", *expected) in outcome.places()
     assert row.values[column] == value
+
+
+@pytest.mark.parametrize(
+    ("cell", "score"),
+    [("88.33333333333333", 88.33333333333333), (".5", 0.5), ("-.25", -0.25), ("90.", 90.0)],
+)
+def test_scores_are_read_as_databases_write_them(cell, score):
+    outcome = read_with(("results.csv", "87.5", cell))
+
+    assert outcome.errors() == []
+    assert outcome.of("results.csv")["X1"].values["score"] == score
 
 
 def test_both_rows_of_a_duplicate_id_are_refused():

@@ -28,3 +28,15 @@ def test_ten_thousand_lines_are_written_errors_first_and_all_are_counted() -> No
     assert len(rows) == MOST_LINES
     assert [row["severity"] for row in rows[:3]] == ["error", "error", "warning"]
     assert faults.counts == {"cell.blanks": MOST_LINES, "row.width": 1, "ref.dangling": 5_000}
+
+
+def test_what_a_set_is_refused_for_comes_first_however_late_it_was_found() -> None:
+    faults = Faults()
+    for n in range(MOST_LINES + 1):
+        faults.add(Fault("error", "cell.enum", file="users.csv", line=n))
+    late = Fault("error", "encoding.not-utf-8", file="results.csv", line=7)
+    faults.decide([Fault("warning", "encoding.bom", file="users.csv", line=1), late])
+    rows = list(csv.DictReader(io.StringIO(faults.csv())))
+    assert len(rows) == MOST_LINES
+    assert (rows[0]["code"], rows[0]["file"], rows[0]["line"]) == (late.code, late.file, "7")
+    assert faults.counts == {"cell.enum": MOST_LINES + 1, late.code: 1, "encoding.bom": 1}
