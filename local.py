@@ -2,6 +2,7 @@
 
     python local.py [--port N] [--fresh] [--roster FILE.zip] [--state FOLDER]
     python local.py clock +26h | 2026-12-01T08:00:00Z | now
+    python local.py invoke find_guardian '{"student_number": "006377481"}'
 
 What runs is what is deployed: package.py's template and zip, by CloudFormation, with each function
 under its own role (the embedded AWS checks the policies). State lies in `.local/` between two runs.
@@ -30,7 +31,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 import package
 
@@ -152,11 +153,21 @@ class LocalStack:
         """Run a function as an admin does in the console's Test tab; return its answer.
 
         Raises:
-            LocalStackError: the function failed, which none of ours should.
+            LocalStackError: there is no such function, nothing runs on the port, or the function
+                failed, which none of ours should.
         """
-        answer = self.client("lambda").invoke(
-            FunctionName=f"parent-portal-local-{function}", Payload=json.dumps(event)
-        )
+        try:
+            answer = self.client("lambda").invoke(
+                FunctionName=f"parent-portal-local-{function}", Payload=json.dumps(event)
+            )
+        except EndpointConnectionError:
+            raise LocalStackError(
+                f"Nothing runs on port {self.port}; `make run` starts it."
+            ) from None
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                raise LocalStackError(f"There is no function {function}.") from None
+            raise
         read = json.loads(answer["Payload"].read() or b"null")
         if "FunctionError" in answer:
             raise LocalStackError(f"{function} failed: {read}")
@@ -424,6 +435,21 @@ def read_clock(text: str, *, now: datetime) -> timedelta:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
 
 
+def read_event(text: str) -> dict[str, Any]:
+    """Return the event of an admin function: a JSON object.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        event = json.loads(text)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict):
+        raise argparse.ArgumentTypeError(f"{text} is no JSON object")
+    return event
+
+
 def main() -> None:
     """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description="Parent Portal on this machine.")
@@ -436,6 +462,11 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command")
     clock = commands.add_parser("clock", help="move the portal's clock while it runs")
     clock.add_argument("to", help="+26h, an ISO time (UTC if it names no zone), or now")
+    invoke = commands.add_parser("invoke", help="call an admin function while it runs")
+    invoke.add_argument("function", help="its name, as find_guardian")
+    invoke.add_argument(
+        "event", nargs="?", type=read_event, default={}, help="JSON; {} if left out"
+    )
     arguments = parser.parse_args()
     stack = LocalStack(arguments.port, arguments.state.resolve())
     try:
@@ -445,6 +476,10 @@ def main() -> None:
             stack.folder.mkdir(parents=True, exist_ok=True)
             stack.move_clock(ahead)
             print(f"The portal's clock says {now + ahead:%Y-%m-%dT%H:%M:%SZ}.")
+            return
+        if arguments.command == "invoke":
+            answer = stack.invoke(arguments.function, arguments.event)
+            print(json.dumps(answer, indent=2, ensure_ascii=False))
             return
         if arguments.fresh:
             shutil.rmtree(stack.folder, ignore_errors=True)

@@ -543,6 +543,7 @@ def _mail_part(
             {
                 "language": language,
                 "direction": direction(language),
+                "below": say(language, "mail.below"),
                 # Rendered, and so escaped, one line above.
                 "body": Markup(said) if html else said,  # noqa: S704
             }

@@ -66,6 +66,21 @@ def test_nothing_scrolls_sideways_at_320_pixels_however_text_is_set(browser, lan
     assert wide == {}
 
 
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+def test_the_menu_of_a_small_phone_takes_two_rows_and_signing_out_is_beside_the_child(
+    portal, language
+):
+    portal.page.set_viewport_size({"width": 320, "height": 640})
+    for name in ("home", "account", "household", "student-schedule"):
+        page = portal.open(name, language)
+        menu = page.locator(".tools nav").first.locator("a")
+        assert len({link.bounding_box()["y"] for link in menu.all()}) == 2, name
+        switch, leave = page.locator(".switch summary"), page.locator(".tools .plain")
+        if switch.count():
+            beside = switch.bounding_box()
+            assert leave.bounding_box()["y"] < beside["y"] + beside["height"], name
+
+
 def test_on_paper_a_page_is_its_content_alone(portal):
     portal.page.emulate_media(media="print", color_scheme="dark")
     for name in ("home", "students", "account", "help-signed-in"):
@@ -146,12 +161,12 @@ def test_rules_are_ticked_while_typing_and_said_once_typing_pauses(portal):
     page.fill("#password", "a1")
     page.clock.run_for(1300)
     assert page.locator(".met").all_inner_texts() == [
-        "at least one letter and one number",
-        "not to contain your username",
+        "have at least one letter and one number",
+        "not contain your username",
     ]
     assert page.inner_text("#live") == "Password rules left: 1"
     page.fill("#password", "my-OKAFOR22")
-    assert "not to contain your username" not in page.locator(".met").all_inner_texts()
+    assert "not contain your username" not in page.locator(".met").all_inner_texts()
     page.fill("#password", "blue-Kite-77")
     page.clock.run_for(1300)
     assert page.inner_text("#live") == "Your password meets these rules."

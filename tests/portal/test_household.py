@@ -141,7 +141,10 @@ def test_confirming_counts_for_the_districts_day(rosa: PortalClient, monday: Any
 def test_a_browser_comes_back_to_the_page_with_a_note(rosa: PortalClient) -> None:
     answer = rosa.post("/household", {"action": "confirm"}, accept=HTML, form=True)
     assert (answer.status, answer.header("location")) == (303, "./household?done=confirmed")
-    assert "We have noted" in rosa.get("/household?done=confirmed", accept=HTML).text
+    assert (
+        "We have recorded that you confirmed"
+        in rosa.get("/household?done=confirmed", accept=HTML).text
+    )
     asked = rosa.post("/household", ASK, accept=HTML, form=True)
     assert asked.header("location") == "./household?done=requested"
     assert "Waiting for the school" in rosa.get("/household?done=requested", accept=HTML).text
@@ -302,7 +305,7 @@ def test_a_household_has_five_open_requests_at_most(new_visitor: Visitors, invok
     for visitor in (rosa, juan):
         assert faults(visitor.post("/household", ASK)) == [("action", "out-of-bounds")]
         page = visitor.get("/household", accept=HTML).text
-        assert "as many open requests" in page
+        assert "reached the limit of open requests" in page
         assert 'name="comment"' not in page
     decided = {"request_id": rosa.get("/household").json()["requests"][0]["id"]}
     invoke("decide_change_request", {**decided, "decision": "deny", "comment": "no"})
@@ -426,7 +429,7 @@ def test_only_listed_fields_go_out_of_what_is_stored(rosa: PortalClient) -> None
 def test_the_page_speaks_the_guardians_language(new_visitor: Visitors) -> None:
     rosa = parent(new_visitor, factories.student(), language="es")
     page = rosa.get("/household", accept=HTML)
-    assert "Lo que tiene la escuela" in page.text
+    assert "Lo que la escuela tiene registrado" in page.text
 
 
 def test_the_page_speaks_the_language_that_the_guardian_chose(rosa: PortalClient) -> None:
@@ -434,4 +437,4 @@ def test_the_page_speaks_the_language_that_the_guardian_chose(rosa: PortalClient
     rosa.post("/preferences", {"language": "es"})
     rosa.cookies.pop("lang")
     page = rosa.get("/household", accept=HTML)
-    assert "Lo que tiene la escuela" in page.text
+    assert "Lo que la escuela tiene registrado" in page.text

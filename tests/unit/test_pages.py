@@ -464,7 +464,7 @@ def test_days_and_times_are_said_as_people_say_them():
     assert texts.clock("en", "24:00") == "24:00"
     assert texts.short_day("es", date(2026, 11, 20)) == "20 nov 2026"
     assert texts.day("en", "soon") == "soon"
-    assert texts.grade_level("es", "05") == "5.º grado"
+    assert texts.grade_level("es", "05") == "Grado 5"
     assert texts.grade_level("en", None) == ""
     assert [texts.number(n) for n in (18.0, 17.5, 0, 100.0, None)] == ["18", "17.5", "0", "100", ""]
 
@@ -558,6 +558,18 @@ def test_the_key_mail_where_nobody_knows_the_language_holds_both():
     assert mail.text.count(KEY) == 2
     assert '<div lang="es" dir="ltr"' in mail.html
     assert " / " in mail.subject
+
+
+@pytest.mark.parametrize("name", gallery.MAILS)
+def test_a_mail_in_both_languages_says_first_in_spanish_that_spanish_follows(name):
+    below = "El mensaje en español está más abajo."
+    both = gallery.mail(name, "en", "es")
+    assert both.text.startswith(below + "\n\nHello")
+    assert words_of(both.html)[:7] == below.split()
+    (told,) = (p for p in Outline(both.html).all("p") if p.get("lang"))
+    assert told["lang"] == "es"
+    for alone in (gallery.mail(name, one) for one in ("en", "es")):
+        assert below not in alone.text + alone.html
 
 
 def test_a_mail_without_a_ticket_form_names_the_school():
