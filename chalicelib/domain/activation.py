@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TypeGuard
 
 from chalicelib import crypto, errors, logs, policy
-from chalicelib.domain import addresses, contact_details, credentials, limits, mail
+from chalicelib.domain import addresses, contact_details, credentials, last_four, limits, mail
 from chalicelib.errors import FieldError
 from chalicelib.storage import accounts, activation_keys, aws, district, roster
 from chalicelib.storage.values import ActivationKey, GuardianRecord, NewAccount, StudentMatch
@@ -58,7 +58,7 @@ def request_keys(number: str, last4: str, *, ip: str, now: datetime) -> tuple[Sh
             "kind": "activation-keys",
             "id": crypto.new_id(),
             "number": number,
-            "last4": _last4_hashes(number, last4),
+            "last4": last_four.hashes_by_secret(aws.keyring(), number, last4),
         }
     )
     return None
@@ -69,13 +69,6 @@ def repeat_request(number: str, last4: str, *, now: datetime) -> tuple[ShownKey,
     if district.preferences().key_delivery == "screen" and _screen_is_open(now=now):
         return _show_keys(number, last4, now=now)
     return None
-
-
-def _last4_hashes(number: str, last4: str) -> dict[str, str]:
-    """Return the digits' keyed hash for each live secret; the digits themselves travel nowhere."""
-    keyring = aws.keyring()
-    hashes = keyring.hashes("last4", f"{number}#{last4}")
-    return {version: hashed for (version, _), hashed in zip(keyring.versions, hashes, strict=True)}
 
 
 def _matches(number: str, hashes: dict[str, str]) -> list[StudentMatch]:
@@ -185,7 +178,8 @@ def _screen_is_open(*, now: datetime) -> bool:
 
 
 def _show_keys(number: str, last4: str, *, now: datetime) -> tuple[ShownKey, ...] | None:
-    guardians = _eligible_guardians(_matches(number, _last4_hashes(number, last4)))
+    hashes = last_four.hashes_by_secret(aws.keyring(), number, last4)
+    guardians = _eligible_guardians(_matches(number, hashes))
     if not guardians:
         try:
             limits.of("screen-misses", "district", now=now)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import crypto
+from chalicelib.domain import last_four
 from chalicelib.domain.oneroster import Row
 from chalicelib.domain.school_years import SchoolYear
 
-LAST4_PURPOSE = "last4"
 _SPOOL_ROWS = 5_000
 # Made once: `json.dumps` makes an encoder a call, and there are millions.
 _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -267,15 +267,11 @@ def _spooled(row: Row, keyring: crypto.Keyring) -> tuple[str, str | None, str | 
 def _hashed_last4(
     digits: str, user: Mapping[str, object], keyring: crypto.Keyring
 ) -> dict[str, str]:
-    """Return what is kept of the last four: a hash with each number that may find the student.
-
-    Ten thousand values have no secret in a plain or salted hash, so the number is part of the text
-    and the key is the stage's (security row S11).
-    """
+    """Return what is kept of the last four: a hash with each number that may find the student."""
     hashes = {"secret": keyring.current}
     for name, column in (("number", "identifier"), ("gtid", "metadata.gtid")):
         if number := user.get(column):
-            hashes[name] = keyring.hash(LAST4_PURPOSE, f"{number}#{digits}")
+            hashes[name] = last_four.hash_to_keep(keyring, str(number), digits)
     return hashes
 
 

@@ -7,7 +7,6 @@ only while the account is the one that was read.
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
@@ -86,17 +85,11 @@ def _new_password(password_hash: str) -> list[Action]:
 
 def expect_link(account: Account, link_hash: str) -> bool:
     """Make a link the only one that may confirm an address; False where others were ended since."""
-    try:
-        AccountItem(account.username_key).update(
-            actions=[AccountItem.pending_link.set(link_hash)],
-            condition=_unchanged(account)
-            & (AccountItem.link_generation == account.link_generation),
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
-        return False
-    return True
+    return tables.update_if(
+        AccountItem(account.username_key),
+        actions=[AccountItem.pending_link.set(link_hash)],
+        condition=_unchanged(account) & (AccountItem.link_generation == account.link_generation),
+    )
 
 
 def confirm_address(

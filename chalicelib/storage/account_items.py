@@ -15,15 +15,6 @@ from chalicelib import settings
 from chalicelib.storage import tables
 from chalicelib.storage.values import Account, ActivationKey, Choices, Session
 
-# TTL only tidies, some time after the item stopped to matter.
-KEEP_SECONDS = 2 * 86400
-
-
-class _Meta:
-    connect_timeout_seconds = tables.CONNECT_SECONDS
-    read_timeout_seconds = tables.READ_SECONDS
-    max_retry_attempts = tables.RETRIES
-
 
 class _KeysByGuardian(GlobalSecondaryIndex["KeyItem"]):  # type: ignore[no-untyped-call]
     class Meta:
@@ -37,7 +28,7 @@ class _KeysByGuardian(GlobalSecondaryIndex["KeyItem"]):  # type: ignore[no-untyp
 class KeyItem(Model):
     """An activation key, under its keyed hash."""
 
-    class Meta(_Meta):
+    class Meta(tables.Meta):
         table_name = settings.name("activation-keys")
 
     key_hash = UnicodeAttribute(hash_key=True)
@@ -84,7 +75,7 @@ class _AccountsByDigest(GlobalSecondaryIndex["AccountItem"]):  # type: ignore[no
 class AccountItem(Model):
     """An account, under its folded username."""
 
-    class Meta(_Meta):
+    class Meta(tables.Meta):
         table_name = settings.name("accounts")
 
     username_key = UnicodeAttribute(hash_key=True)
@@ -135,7 +126,7 @@ class SubjectItem(Model):
     No username begins like this key. The account names it back: only both together count.
     """
 
-    class Meta(_Meta):
+    class Meta(tables.Meta):
         table_name = settings.name("accounts")
 
     PREFIX = "sso#"
@@ -162,7 +153,7 @@ class _SessionsByAccount(GlobalSecondaryIndex["SessionItem"]):  # type: ignore[n
 class SessionItem(Model):
     """A session, under its keyed hash; one item of this table has only `created_at` (`sessions.py`)."""
 
-    class Meta(_Meta):
+    class Meta(tables.Meta):
         table_name = settings.name("sessions")
 
     session_hash = UnicodeAttribute(hash_key=True)
@@ -180,7 +171,7 @@ class SessionItem(Model):
 class AccessItem(Model):
     """The guardian's item of the table `roster` that isn't the roster's."""
 
-    class Meta(_Meta):
+    class Meta(tables.Meta):
         table_name = settings.name("roster")
 
     pk = UnicodeAttribute(hash_key=True)

@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
@@ -144,13 +143,11 @@ def delete_account(account: Account) -> None:
 
 def count_failure(username_key: str) -> None:
     """Add one to the failures since the last sign-in; for a name that nobody has the same call."""
-    try:
-        AccountItem(username_key).update(
-            actions=[AccountItem.failures.add(1)], condition=AccountItem.username_key.exists()
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
+    tables.update_if(
+        AccountItem(username_key),
+        actions=[AccountItem.failures.add(1)],
+        condition=AccountItem.username_key.exists(),
+    )
 
 
 def set_state(account: Account, state: str, *, must_reset: bool = False) -> None:
@@ -196,14 +193,12 @@ def end_account_sessions(account: Account) -> None:
 
 
 def _update_account(account: Account, actions: list[Action]) -> None:
-    try:
-        AccountItem(account.username_key).update(
-            actions=actions, condition=AccountItem.account_id == account.account_id
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
-        raise errors.NoSuchAccount from error
+    if not tables.update_if(
+        AccountItem(account.username_key),
+        actions=actions,
+        condition=AccountItem.account_id == account.account_id,
+    ):
+        raise errors.NoSuchAccount
 
 
 # --- the copy of a lockout ----------------------------------------------------
@@ -241,15 +236,11 @@ def clear_lockout(account: Account) -> None:
 def unlock_due(bucket: str, *, now: datetime) -> Iterator[str]:
     """Unlock the accounts of a bucket whose time has come, yielding each as it is done."""
     for found in AccountItem.by_lock.query(bucket, page_size=locks.PAGE):
-        try:
-            AccountItem(found.username_key).update(
-                actions=[AccountItem.locked_until.remove(), AccountItem.lock_bucket.remove()],
-                condition=AccountItem.locked_until <= int(now.timestamp()),
-            )
-        except UpdateError as error:
-            if not tables.condition_failed(error):
-                raise
-        else:
+        if tables.update_if(
+            AccountItem(found.username_key),
+            actions=[AccountItem.locked_until.remove(), AccountItem.lock_bucket.remove()],
+            condition=AccountItem.locked_until <= int(now.timestamp()),
+        ):
             yield found.username_key
 
 

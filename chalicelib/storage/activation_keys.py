@@ -5,10 +5,8 @@ A key is used up by `accounts.create_account`, in one transaction with the accou
 
 from datetime import datetime
 
-from pynamodb.exceptions import UpdateError
-
 from chalicelib.storage import tables
-from chalicelib.storage.account_items import KEEP_SECONDS, AccessItem, KeyItem, access, key_from
+from chalicelib.storage.account_items import AccessItem, KeyItem, access, key_from
 from chalicelib.storage.values import ActivationKey
 
 ISSUED, USED, REVOKED = "issued", "used", "revoked"
@@ -27,7 +25,7 @@ def issue_key(
         state=ISSUED,
         issued_at=int(now.timestamp()),
         expires_at=expires_at,
-        purge_at=expires_at + KEEP_SECONDS,
+        purge_at=expires_at + tables.KEEP_SECONDS,
     ).save(condition=KeyItem.key_hash.does_not_exist())
 
 
@@ -59,15 +57,11 @@ def revoke_keys(guardian_id: str) -> int:
     end_unused_keys(guardian_id)
     marked = 0
     for found in KeyItem.by_guardian.query(guardian_id):
-        try:
-            KeyItem(found.key_hash).update(
-                actions=[KeyItem.state.set(REVOKED)],
-                condition=KeyItem.state == ISSUED,
-            )
-        except UpdateError as error:
-            if not tables.condition_failed(error):
-                raise
-        else:
+        if tables.update_if(
+            KeyItem(found.key_hash),
+            actions=[KeyItem.state.set(REVOKED)],
+            condition=KeyItem.state == ISSUED,
+        ):
             marked += 1
     return marked
 

@@ -28,11 +28,8 @@ GUARDIAN, HOUSEHOLD = "guardian#", "household#"
 SHOWN_DECIDED = 8
 
 
-class _Meta:
+class _Meta(tables.Meta):
     table_name = settings.name("requests")
-    connect_timeout_seconds = tables.CONNECT_SECONDS
-    read_timeout_seconds = tables.READ_SECONDS
-    max_retry_attempts = tables.RETRIES
 
 
 class _Request(Model):

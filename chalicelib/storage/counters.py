@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import DeleteError, PutError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
@@ -23,8 +22,6 @@ from chalicelib.storage import locks, tables
 if TYPE_CHECKING:
     from pynamodb.expressions.update import Action
 
-# TTL only tidies, some time after the item stopped to matter.
-_KEEP_SECONDS = 2 * 86400
 # A window that ended is begun anew by a second write; others may begin it first.
 _ROUNDS = 4
 
@@ -40,11 +37,8 @@ class _ByLock(GlobalSecondaryIndex["_Counter"]):  # type: ignore[no-untyped-call
 
 
 class _Counter(Model):
-    class Meta:
+    class Meta(tables.Meta):
         table_name = settings.name("recovery-counters")
-        connect_timeout_seconds = tables.CONNECT_SECONDS
-        read_timeout_seconds = tables.READ_SECONDS
-        max_retry_attempts = tables.RETRIES
 
     address_hash = UnicodeAttribute(hash_key=True)
     day = UnicodeAttribute(range_key=True)
@@ -104,20 +98,16 @@ def count(
     at, until = int(now.timestamp()), int(ends.timestamp())
     item = _Counter(counter, day)
     for _ in range(_ROUNDS):
-        try:
-            item.update(
-                actions=[
-                    _Counter.tries.add(1),
-                    _Counter.expires_at.set(_Counter.expires_at | until),
-                    _Counter.purge_at.set(_Counter.purge_at | until + _KEEP_SECONDS),
-                    *([Path(_of(part)).add(1)] if part else []),
-                ],
-                condition=_has_room(at, most, part, most_of_part),
-            )
-        except UpdateError as error:
-            if not tables.condition_failed(error):
-                raise
-        else:
+        if tables.update_if(
+            item,
+            actions=[
+                _Counter.tries.add(1),
+                _Counter.expires_at.set(_Counter.expires_at | until),
+                _Counter.purge_at.set(_Counter.purge_at | until + tables.KEEP_SECONDS),
+                *([Path(_of(part)).add(1)] if part else []),
+            ],
+            condition=_has_room(at, most, part, most_of_part),
+        ):
             return Counted(counter, day, part, int(item.expires_at or until), int(item.tries or 0))
         item = _read(counter, day)
         if item.expires_at is not None and int(item.expires_at) > at:
@@ -131,13 +121,11 @@ def give_back(counted: Counted) -> None:
     actions: list[Action] = [_Counter.tries.add(-1)]
     if counted.part:
         actions.append(Path(_of(counted.part)).add(-1))
-    try:
-        _Counter(counted.counter, counted.day).update(
-            actions=actions, condition=_Counter.expires_at == counted.expires_at
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
+    tables.update_if(
+        _Counter(counted.counter, counted.day),
+        actions=actions,
+        condition=_Counter.expires_at == counted.expires_at,
+    )
 
 
 def _has_room(at: int, most: int, part: str | None, most_of_part: int) -> Condition:
@@ -164,13 +152,10 @@ def _read(counter: str, day: str) -> _Counter:
 
 def _begin_anew(counter: str, day: str, at: int) -> None:
     """Remove a window that is over, unless somebody began the next one already."""
-    try:
-        _Counter(counter, day).delete(
-            condition=_Counter.expires_at.does_not_exist() | (_Counter.expires_at <= at)
-        )
-    except DeleteError as error:
-        if not tables.condition_failed(error):
-            raise
+    tables.delete_if(
+        _Counter(counter, day),
+        condition=_Counter.expires_at.does_not_exist() | (_Counter.expires_at <= at),
+    )
 
 
 # --- once ---------------------------------------------------------------------
@@ -182,14 +167,12 @@ def claim(mark: str, *, seconds: int, now: datetime) -> bool:
     Closes the race of two that begin at once: the put's condition lets one through.
     """
     at = int(now.timestamp())
-    item = _Counter(mark, "once", expires_at=at + seconds, purge_at=at + seconds + _KEEP_SECONDS)
-    try:
-        item.save(condition=_Counter.address_hash.does_not_exist() | (_Counter.expires_at <= at))
-    except PutError as error:
-        if not tables.condition_failed(error):
-            raise
-        return False
-    return True
+    item = _Counter(
+        mark, "once", expires_at=at + seconds, purge_at=at + seconds + tables.KEEP_SECONDS
+    )
+    return tables.put_if(
+        item, condition=_Counter.address_hash.does_not_exist() | (_Counter.expires_at <= at)
+    )
 
 
 def conclude(mark: str, outcome: str, *, seconds: int, now: datetime) -> None:
@@ -199,7 +182,7 @@ def conclude(mark: str, outcome: str, *, seconds: int, now: datetime) -> None:
         actions=[
             _Counter.outcome.set(outcome),
             _Counter.expires_at.set(at + seconds),
-            _Counter.purge_at.set(at + seconds + _KEEP_SECONDS),
+            _Counter.purge_at.set(at + seconds + tables.KEEP_SECONDS),
         ]
     )
 
@@ -238,31 +221,26 @@ def lock(address_hash: str, *, day: str, until: datetime, now: datetime) -> str 
     """
     at, ends = int(now.timestamp()), int(until.timestamp())
     lock_id = crypto.new_id()
-    try:
-        _Counter(address_hash, day).update(
-            actions=[
-                _Counter.locked_until.set(ends),
-                _Counter.lock_bucket.set(locks.bucket(ends, address_hash)),
-                _Counter.lock_id.set(lock_id),
-            ],
-            condition=_Counter.locked_until.does_not_exist() | (_Counter.locked_until <= at),
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
+    if not tables.update_if(
+        _Counter(address_hash, day),
+        actions=[
+            _Counter.locked_until.set(ends),
+            _Counter.lock_bucket.set(locks.bucket(ends, address_hash)),
+            _Counter.lock_id.set(lock_id),
+        ],
+        condition=_Counter.locked_until.does_not_exist() | (_Counter.locked_until <= at),
+    ):
         return _read(address_hash, day).lock_id
     return lock_id
 
 
 def note_told(address_hash: str, *, day: str, lock_id: str) -> None:
     """Note that a lockout's mail is queued; not on one that an admin lifted meanwhile."""
-    try:
-        _Counter(address_hash, day).update(
-            actions=[_Counter.lock_id.remove()], condition=_Counter.lock_id == lock_id
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
+    tables.update_if(
+        _Counter(address_hash, day),
+        actions=[_Counter.lock_id.remove()],
+        condition=_Counter.lock_id == lock_id,
+    )
 
 
 def locked_until(address_hashes: list[str], *, day: str, now: datetime) -> datetime | None:
@@ -301,13 +279,9 @@ def require_locked(
 def unlock_due(bucket: str, *, now: datetime) -> Iterator[str]:
     """Unlock the counters of a bucket whose time has come, yielding each as it is done."""
     for found in _Counter.by_lock.query(bucket, page_size=locks.PAGE):
-        try:
-            _Counter(found.address_hash, found.day).update(
-                actions=[_Counter.locked_until.remove(), _Counter.lock_bucket.remove()],
-                condition=_Counter.locked_until <= int(now.timestamp()),
-            )
-        except UpdateError as error:
-            if not tables.condition_failed(error):
-                raise
-        else:
+        if tables.update_if(
+            _Counter(found.address_hash, found.day),
+            actions=[_Counter.locked_until.remove(), _Counter.lock_bucket.remove()],
+            condition=_Counter.locked_until <= int(now.timestamp()),
+        ):
             yield found.address_hash

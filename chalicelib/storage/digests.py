@@ -20,11 +20,8 @@ _QUEUED_SECONDS = 3 * 86400
 
 
 class _Digest(Model):
-    class Meta:
+    class Meta(tables.Meta):
         table_name = settings.name("recovery-counters")
-        connect_timeout_seconds = tables.CONNECT_SECONDS
-        read_timeout_seconds = tables.READ_SECONDS
-        max_retry_attempts = tables.RETRIES
 
     address_hash = UnicodeAttribute(hash_key=True)
     day = UnicodeAttribute(range_key=True)

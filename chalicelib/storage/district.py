@@ -37,11 +37,8 @@ class _AnyValue(Attribute[object]):
         return plain if kind in ("S", "BOOL") else None
 
 
-class _Meta:
+class _Meta(tables.Meta):
     table_name = settings.name("preferences")
-    connect_timeout_seconds = tables.CONNECT_SECONDS
-    read_timeout_seconds = tables.READ_SECONDS
-    max_retry_attempts = tables.RETRIES
 
 
 class _Preference(Model):
@@ -138,11 +135,8 @@ def forget_preferences() -> None:
 
 
 class _AuditEntry(Model):
-    class Meta:
+    class Meta(tables.Meta):
         table_name = settings.name("audit")
-        connect_timeout_seconds = tables.CONNECT_SECONDS
-        read_timeout_seconds = tables.READ_SECONDS
-        max_retry_attempts = tables.RETRIES
 
     subject = UnicodeAttribute(hash_key=True)
     at_id = UnicodeAttribute(range_key=True)

@@ -22,11 +22,8 @@ _LINK, _ANSWER = 0, 1
 
 
 class _Item(Model):
-    class Meta:
+    class Meta(tables.Meta):
         table_name = settings.name("requests")
-        connect_timeout_seconds = tables.CONNECT_SECONDS
-        read_timeout_seconds = tables.READ_SECONDS
-        max_retry_attempts = tables.RETRIES
 
     request_id = UnicodeAttribute(hash_key=True)
     student_id = UnicodeAttribute()

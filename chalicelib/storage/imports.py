@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import PutError, PynamoDBException, UpdateError
 from pynamodb.models import Model
 
 from chalicelib import settings
@@ -26,11 +25,8 @@ LEASE_SECONDS = 960
 _PK, _CURRENT, _APPLIED = "imports", "current", "applied"
 
 
-class _Meta:
+class _Meta(tables.Meta):
     table_name = settings.name("roster")
-    connect_timeout_seconds = tables.CONNECT_SECONDS
-    read_timeout_seconds = tables.READ_SECONDS
-    max_retry_attempts = tables.RETRIES
 
 
 class _Import(Model):
@@ -119,11 +115,7 @@ def receive(import_id: str, key: str, version_id: str, *, now: datetime) -> Impo
         arrived_at=int(now.timestamp()),
         step=QUEUED,
     )
-    try:
-        item.save(condition=_Import.pk.does_not_exist())
-    except PutError as error:
-        if not tables.condition_failed(error):
-            raise
+    tables.put_if(item, condition=_Import.pk.does_not_exist())
     known = find(import_id)
     assert known is not None
     if known.step == QUEUED:
@@ -203,10 +195,8 @@ def current() -> tuple[str, int] | None:
 def take_place(one: Import, *, now: datetime) -> bool:
     """Take the empty place for an import that waits; False where another was faster."""
     item = _Place(_PK, _CURRENT, import_id=one.import_id, lease_until=_lease(now))
-    try:
-        item.save(condition=_Place.pk.does_not_exist())
-    except PutError as error:
-        return _lost(error)
+    if not tables.put_if(item, condition=_Place.pk.does_not_exist()):
+        return False
     _Place(_PK, _pending_key(one), import_id=one.import_id).delete()
     return True
 
@@ -216,37 +206,25 @@ def renew_lease(import_id: str, lease_until: int, *, now: datetime) -> bool:
 
     Closes the race of two messages for one import: the lease that was read is the condition.
     """
-    try:
-        _Place(_PK, _CURRENT).update(
-            actions=[_Place.lease_until.set(_lease(now))],
-            condition=(_Place.import_id == import_id) & (_Place.lease_until == lease_until),
-        )
-    except UpdateError as error:
-        return _lost(error)
-    return True
+    return tables.update_if(
+        _Place(_PK, _CURRENT),
+        actions=[_Place.lease_until.set(_lease(now))],
+        condition=(_Place.import_id == import_id) & (_Place.lease_until == lease_until),
+    )
 
 
 def give_back_lease(import_id: str) -> None:
     """Let the next message go on with the import at once."""
-    try:
-        _Place(_PK, _CURRENT).update(
-            actions=[_Place.lease_until.set(0)], condition=_Place.import_id == import_id
-        )
-    except UpdateError as error:
-        _lost(error)
+    tables.update_if(
+        _Place(_PK, _CURRENT),
+        actions=[_Place.lease_until.set(0)],
+        condition=_Place.import_id == import_id,
+    )
 
 
 def leave_place(import_id: str) -> None:
     """Free the place, where the import still has it."""
-    try:
-        _Place(_PK, _CURRENT).delete(condition=_Place.import_id == import_id)
-    except PynamoDBException as error:
-        _lost(error)
-
-
-def stop_waiting(one: Import) -> None:
-    """Take an import out of the line, where it stands in it."""
-    _Place(_PK, _pending_key(one)).delete()
+    tables.delete_if(_Place(_PK, _CURRENT), condition=_Place.import_id == import_id)
 
 
 # --- what is applied ----------------------------------------------------------------
@@ -275,11 +253,7 @@ def move_applied(one: Import, *, now: datetime) -> bool:
         uploaded_at=one.uploaded_at,
         at=int(now.timestamp()),
     )
-    try:
-        item.save(condition=unchanged)
-    except PutError as error:
-        return _lost(error)
-    return True
+    return tables.put_if(item, condition=unchanged)
 
 
 # --- held ---------------------------------------------------------------------------
@@ -306,10 +280,7 @@ def held() -> Mapping[str, tuple[str, int]]:
 
 def end_hold(name: str, import_id: str) -> None:
     """Forget that an import is held, where it still is."""
-    try:
-        _Place(_PK, f"held#{name}").delete(condition=_Place.import_id == import_id)
-    except PynamoDBException as error:
-        _lost(error)
+    tables.delete_if(_Place(_PK, f"held#{name}"), condition=_Place.import_id == import_id)
 
 
 # --- small things -------------------------------------------------------------------
@@ -324,13 +295,6 @@ def _place(sk: str) -> _Place | None:
 
 def _lease(now: datetime) -> int:
     return int(now.timestamp()) + LEASE_SECONDS
-
-
-def _lost(error: PynamoDBException) -> bool:
-    """Return False where the write failed on its condition; raise anything else."""
-    if not tables.condition_failed(error):
-        raise error
-    return False
 
 
 def _whole(value: float | None) -> int | None:

@@ -14,15 +14,11 @@ from chalicelib import settings
 from chalicelib.storage import tables
 
 RESET, CONFIRM, NOT_ME = "reset", "confirm", "not-me"
-_KEEP_SECONDS = 2 * 86400
 
 
 class _Link(Model):
-    class Meta:
+    class Meta(tables.Meta):
         table_name = settings.name("recovery-counters")
-        connect_timeout_seconds = tables.CONNECT_SECONDS
-        read_timeout_seconds = tables.READ_SECONDS
-        max_retry_attempts = tables.RETRIES
 
     address_hash = UnicodeAttribute(hash_key=True)
     day = UnicodeAttribute(range_key=True)
@@ -73,7 +69,7 @@ def issue(link: Link) -> None:
         restore_source=link.restore_source,
         created_at=link.created_at,
         expires_at=link.expires_at,
-        purge_at=link.expires_at + _KEEP_SECONDS,
+        purge_at=link.expires_at + tables.KEEP_SECONDS,
     ).save(condition=_Link.address_hash.does_not_exist())
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pynamodb.attributes import UnicodeAttribute
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.update import Action
 
 from chalicelib.storage import tables
@@ -33,15 +32,12 @@ def save(account: Account, choices: Choices, *, digest_hour: int | None) -> None
     unchanged: Condition = AccountItem.account_id == account.account_id
     for attribute, value in read:
         unchanged &= attribute.does_not_exist() if value is None else attribute == value
-    try:
-        AccountItem(account.username_key).update(
-            actions=[_to(*one) for one in (*wanted, (AccountItem.digest_hour, hour))],
-            condition=unchanged,
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
-        raise AccountChanged from error
+    if not tables.update_if(
+        AccountItem(account.username_key),
+        actions=[_to(*one) for one in (*wanted, (AccountItem.digest_hour, hour))],
+        condition=unchanged,
+    ):
+        raise AccountChanged
 
 
 def _attributes(choices: Choices) -> list[tuple[UnicodeAttribute, str | None]]:

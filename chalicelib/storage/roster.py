@@ -58,11 +58,8 @@ class _GuardiansByName(GlobalSecondaryIndex["_Item"]):  # type: ignore[no-untype
 class _Item(Model):
     """Any item of the table: the import's carry `data`, `access` carries attributes."""
 
-    class Meta:
+    class Meta(tables.Meta):
         table_name = settings.name("roster")
-        connect_timeout_seconds = tables.CONNECT_SECONDS
-        read_timeout_seconds = tables.READ_SECONDS
-        max_retry_attempts = tables.RETRIES
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)

@@ -40,16 +40,10 @@ def _dynamodb() -> "DynamoDBClient":
     return boto3.client("dynamodb", config=_CONFIG)
 
 
-class _Meta:
-    connect_timeout_seconds = tables.CONNECT_SECONDS
-    read_timeout_seconds = tables.READ_SECONDS
-    max_retry_attempts = tables.RETRIES
-
-
 class _Guardian(Model):
     """`profile` and `access` of a guardian's partition."""
 
-    class Meta(_Meta):
+    class Meta(tables.Meta):
         table_name = settings.name("roster")
 
     pk = UnicodeAttribute(hash_key=True)
@@ -66,7 +60,7 @@ class _Guardian(Model):
 class _AccountAddress(Model):
     """What of an account follows the roster."""
 
-    class Meta(_Meta):
+    class Meta(tables.Meta):
         table_name = settings.name("accounts")
 
     username_key = UnicodeAttribute(hash_key=True)

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pynamodb.exceptions import DeleteError, UpdateError
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.storage import counters, tables
-from chalicelib.storage.account_items import KEEP_SECONDS, AccountItem, SessionItem, session_from
+from chalicelib.storage.account_items import AccountItem, SessionItem, session_from
 from chalicelib.storage.accounts import ACTIVE, AccountChanged
 from chalicelib.storage.values import Account, Session
 
@@ -65,7 +64,7 @@ def begin_session(
                 created_at=at,
                 last_seen=at,
                 device=device,
-                purge_at=purge_at + KEEP_SECONDS,
+                purge_at=purge_at + tables.KEEP_SECONDS,
             ),
             condition=SessionItem.session_hash.does_not_exist(),
         )
@@ -102,14 +101,11 @@ def use_session(
     Idle and absolute end are judged here, from the stored times, whatever TTL does.
     """
     item = SessionItem(session_hash)
-    try:
-        item.update(
-            actions=[SessionItem.last_seen.set(int(now.timestamp()))],
-            condition=(SessionItem.last_seen > seen_after) & (SessionItem.created_at > made_after),
-        )
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
+    if not tables.update_if(
+        item,
+        actions=[SessionItem.last_seen.set(int(now.timestamp()))],
+        condition=(SessionItem.last_seen > seen_after) & (SessionItem.created_at > made_after),
+    ):
         return None
     return session_from(item)
 
@@ -125,11 +121,7 @@ def read_session(session_hash: str) -> Session | None:
 
 def end_session(session_hash: str) -> None:
     """Remove a session; one that isn't there costs the same call."""
-    try:
-        SessionItem(session_hash).delete()
-    except DeleteError as error:
-        if not tables.condition_failed(error):
-            raise
+    SessionItem(session_hash).delete()
 
 
 def end_all_sessions(*, now: datetime) -> int:

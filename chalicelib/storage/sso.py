@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import UpdateError
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
@@ -20,7 +19,6 @@ from chalicelib.storage.account_items import AccountItem, SubjectItem, subject_i
 from chalicelib.storage.accounts import ACTIVE, AccountChanged
 from chalicelib.storage.values import Account
 
-_KEEP_SECONDS = 2 * 86400
 _KIND = "sso"
 
 
@@ -32,11 +30,8 @@ class SubjectTaken(Exception):
 
 
 class _Attempt(Model):
-    class Meta:
+    class Meta(tables.Meta):
         table_name = settings.name("recovery-counters")
-        connect_timeout_seconds = tables.CONNECT_SECONDS
-        read_timeout_seconds = tables.READ_SECONDS
-        max_retry_attempts = tables.RETRIES
 
     address_hash = UnicodeAttribute(hash_key=True)
     day = UnicodeAttribute(range_key=True)
@@ -74,7 +69,7 @@ def begin(attempt: Attempt, *, expires_at: int) -> None:
         session_hash=attempt.session_hash,
         next_path=attempt.next_path,
         expires_at=expires_at,
-        purge_at=expires_at + _KEEP_SECONDS,
+        purge_at=expires_at + tables.KEEP_SECONDS,
     ).save(condition=_Attempt.address_hash.does_not_exist())
 
 
@@ -89,17 +84,13 @@ def use(
     at = int(now.timestamp())
     for state_hash, browser_hash in zip(state_hashes, browser_hashes, strict=True):
         item = _Attempt(state_hash, _KIND)
-        try:
-            item.update(
-                actions=[_Attempt.used_at.set(at)],
-                condition=(_Attempt.browser_hash == browser_hash)
-                & _Attempt.used_at.does_not_exist()
-                & (_Attempt.expires_at > at),
-            )
-        except UpdateError as error:
-            if not tables.condition_failed(error):
-                raise
-        else:
+        if tables.update_if(
+            item,
+            actions=[_Attempt.used_at.set(at)],
+            condition=(_Attempt.browser_hash == browser_hash)
+            & _Attempt.used_at.does_not_exist()
+            & (_Attempt.expires_at > at),
+        ):
             return Attempt(state_hash, item.browser_hash, item.session_hash, item.next_path)
     return None
 

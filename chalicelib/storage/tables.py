@@ -6,13 +6,24 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.connection import Connection
-from pynamodb.exceptions import PynamoDBException, TransactWriteError
+from pynamodb.exceptions import (
+    DeleteError,
+    PutError,
+    PynamoDBException,
+    TransactWriteError,
+    UpdateError,
+)
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from chalicelib import crypto
 
 # Shorter than API Gateway's 29 seconds, retries and all.
 CONNECT_SECONDS, READ_SECONDS, RETRIES = 2.0, 5.0, 2
+# TTL only tidies, this long after an item stopped mattering.
+KEEP_SECONDS = 2 * 86400
 
 CONDITION_FAILED = "ConditionalCheckFailed"
 _TRANSIENT = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
@@ -30,6 +41,14 @@ class ConditionFailed(Exception):
     def __init__(self, failed: frozenset[int]) -> None:
         super().__init__("condition failed")
         self.failed = failed
+
+
+class Meta:
+    """What every model's `Meta` begins with, which PynamoDB reads from the class."""
+
+    connect_timeout_seconds = CONNECT_SECONDS
+    read_timeout_seconds = READ_SECONDS
+    max_retry_attempts = RETRIES
 
 
 @functools.cache
@@ -66,11 +85,31 @@ def transact(write: Callable[[TransactWrite], None]) -> None:
         time.sleep(crypto.jitter() * 0.02 * 2**attempt)
 
 
-def condition_failed(error: PynamoDBException) -> bool:
-    """Whether a single write failed on its condition, by code, not by message."""
-    # Not PynamoDB's cause_response_code: it breaks on a time-out, whose response is None.
-    response = getattr(error.cause, "response", None) or {}
-    return bool(response.get("Error", {}).get("Code") == "ConditionalCheckFailedException")
+def update_if(item: Model, *, actions: list[Action], condition: Condition) -> bool:
+    """Update an item where its condition holds; False, and nothing written, where it doesn't."""
+    return _if(lambda: item.update(actions=actions, condition=condition))
+
+
+def put_if(item: Model, *, condition: Condition) -> bool:
+    """Put an item where its condition holds; False, and nothing written, where it doesn't."""
+    return _if(lambda: item.save(condition=condition))
+
+
+def delete_if(item: Model, *, condition: Condition) -> bool:
+    """Delete an item where its condition holds; False, and nothing deleted, where it doesn't."""
+    return _if(lambda: item.delete(condition=condition))
+
+
+def _if(write: Callable[[], object]) -> bool:
+    try:
+        write()
+    except (DeleteError, PutError, UpdateError) as error:
+        # Not PynamoDB's cause_response_code: it breaks on a time-out, whose response is None.
+        response = getattr(error.cause, "response", None) or {}
+        if response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
 
 
 def is_failure_of_aws(error: Exception) -> bool:
