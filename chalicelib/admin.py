@@ -54,7 +54,11 @@ def run(name: str, event: object, context: Any) -> dict[str, object]:
     function, now = FUNCTIONS[name], clock.now()
     request_id = str(getattr(context, "aws_request_id", "") or crypto.new_id())
     logs.begin(request_id)
-    fields: dict[str, Any] = dict(event) if isinstance(event, dict) else {}
+    # Pasted from a list or a mail: what stands around a value is none of it.
+    fields: dict[str, Any] = {
+        name: value.strip() if isinstance(value, str) else value
+        for name, value in (event.items() if isinstance(event, dict) else ())
+    }
     operator = fields.pop("operator", None)
     faults = _form_faults(event, operator) or function.check(fields)
 
@@ -120,7 +124,7 @@ def _exactly(*names: str) -> Callable[[Mapping[str, object]], list[FieldError]]:
 
     def check(fields: Mapping[str, object]) -> list[FieldError]:
         faults = [FieldError(n, "required") for n in names if n not in fields]
-        faults += [FieldError(n, "unknown") for n in fields if n not in names]
+        faults += [FieldError(n[:60], "no-such-field") for n in fields if n not in names]
         faults += [
             FieldError(n, "format") for n in names if n in fields and not _is_text(fields[n])
         ]
@@ -135,11 +139,7 @@ def _one_of(*names: str) -> Callable[[Mapping[str, object]], list[FieldError]]:
     def check(fields: Mapping[str, object]) -> list[FieldError]:
         given = [name for name in names if name in fields]
         if len(given) != 1:
-            return [
-                FieldError(
-                    given[1] if given else names[0], "one-of", (("names", ", ".join(names)),)
-                )
-            ]
+            return [FieldError("event", "one-of", (("names", ", ".join(names)),))]
         return _exactly(given[0])(fields)
 
     return check
@@ -186,7 +186,7 @@ def _since_when(fields: Mapping[str, object]) -> list[FieldError]:
 
 def _whose_sessions(fields: Mapping[str, object]) -> list[FieldError]:
     if "all" in fields and "username" not in fields:
-        faults = [FieldError(n, "unknown") for n in fields if n != "all"]
+        faults = [FieldError(n[:60], "no-such-field") for n in fields if n != "all"]
         if fields["all"] is not True:
             faults.append(FieldError("all", "out-of-bounds", (("bounds", "true"),)))
         return faults
@@ -198,7 +198,7 @@ def _preference_fields(fields: Mapping[str, object]) -> list[FieldError]:
     table = policy.preference_table(local=settings.is_local())
     for name, value in fields.items():
         if name not in table:
-            faults.append(FieldError(name[:60], "unknown"))
+            faults.append(FieldError(name[:60], "no-such-field"))
             continue
         if value is None:
             continue
@@ -220,11 +220,11 @@ def _find_guardian(event: Event) -> Mapping[str, object]:
         "username": guardians.by_username,
         "name": guardians.by_name,
     }
-    found = ways[name](str(value).strip(), now=event.now)
-    return {"guardians": [_guardian(one) for one in found]}
+    found = ways[name](str(value), now=event.now)
+    return {"guardians": [_guardian(one, event.now) for one in found]}
 
 
-def _guardian(found: guardians.FoundGuardian) -> dict[str, object]:
+def _guardian(found: guardians.FoundGuardian, now: datetime) -> dict[str, object]:
     guardian, key = found.guardian, found.key
     return {
         "guardian_id": guardian.guardian_id,
@@ -238,7 +238,7 @@ def _guardian(found: guardians.FoundGuardian) -> dict[str, object]:
             }
             for student in found.students
         ],
-        "account": None if found.account is None else _account(found.account),
+        "account": None if found.account is None else _account(found.account, now),
         "key": None
         if key is None
         else {
@@ -252,11 +252,13 @@ def _guardian(found: guardians.FoundGuardian) -> dict[str, object]:
     }
 
 
-def _account(account: Account) -> dict[str, object]:
+def _account(account: Account, now: datetime) -> dict[str, object]:
+    """Return an account; a lockout whose time has come is none, whoever cleared it or didn't."""
+    until = account.locked_until
     return {
         "username": account.username,
         "state": account.state,
-        "locked_until": _iso(account.locked_until),
+        "locked_until": _iso(until) if until is not None and until > now.timestamp() else None,
         "created_at": _iso(account.created_at),
         "last_sign_in": _iso(account.last_sign_in),
     }
@@ -275,7 +277,7 @@ def _issue(event: Event) -> Mapping[str, object]:
 
 def _unlock(event: Event) -> Mapping[str, object]:
     recovery.unlock(accounts.find(event["username"]), now=event.now)
-    return _account(accounts.find(event["username"]))
+    return _account(accounts.find(event["username"]), event.now)
 
 
 def _send_reset(event: Event) -> Mapping[str, object]:
@@ -283,11 +285,11 @@ def _send_reset(event: Event) -> Mapping[str, object]:
     if not account.email:
         raise errors.NoAddress
     recovery.queue_reset_link(account.username_key)
-    return _account(account)
+    return _account(account, event.now)
 
 
 def _clear_mail_state(event: Event) -> Mapping[str, object]:
-    cleared = recovery.clear_mail_state(event["email"].strip(), now=event.now)
+    cleared = recovery.clear_mail_state(event["email"], now=event.now)
     return {"email": event["email"], "cleared": cleared}
 
 
@@ -304,7 +306,7 @@ def _list_changes(event: Event) -> Mapping[str, object]:
 
 def _decide_change(event: Event) -> Mapping[str, object]:
     decided = change_requests.decide(
-        event["request_id"].strip(), event["decision"], event["comment"], now=event.now
+        event["request_id"], event["decision"], event["comment"], now=event.now
     )
     return _request(decided)
 
@@ -352,7 +354,7 @@ def _preferences() -> dict[str, object]:
 
 def _enrollment_report(event: Event) -> Mapping[str, object]:
     school_id = event.fields.get("school_id")
-    report = enrollment_report.make(school_id and school_id.strip(), now=event.now)
+    report = enrollment_report.make(school_id, now=event.now)
     return {
         "school_year": report.school_year,
         "schools": [
@@ -409,13 +411,13 @@ FUNCTIONS: Mapping[str, Function] = {
             "disable_account",
             _exactly("username"),
             _of_username,
-            lambda event: _account(accounts.disable(event["username"], now=event.now)),
+            lambda event: _account(accounts.disable(event["username"], now=event.now), event.now),
         ),
         Function(
             "enable_account",
             _exactly("username"),
             _of_username,
-            lambda event: _account(accounts.enable(event["username"], now=event.now)),
+            lambda event: _account(accounts.enable(event["username"], now=event.now), event.now),
         ),
         Function("unlock_account", _exactly("username"), _of_username, _unlock),
         Function("send_password_reset", _exactly("username"), _of_username, _send_reset),
@@ -423,7 +425,9 @@ FUNCTIONS: Mapping[str, Function] = {
             "require_password_reset",
             _exactly("username", "reason"),
             _of_username,
-            lambda event: _account(accounts.require_reset(event["username"], now=event.now)),
+            lambda event: _account(
+                accounts.require_reset(event["username"], now=event.now), event.now
+            ),
         ),
         Function("clear_mail_state", _exactly("email"), lambda _: "mail", _clear_mail_state),
         Function(

@@ -353,3 +353,103 @@ def test_deleting_an_account_leaves_nothing_of_it(
     assert guardian.guardian_id.lower() not in left
     (found,) = invoke("find_guardian", {"email": "zoe@example.com"})["guardians"]
     assert found["account"] is None
+
+
+# --- what an admin types, and what they read -------------------------------------
+
+
+def test_blanks_around_a_pasted_value_are_none_of_it(
+    invoke: Invoke, rosa: factories.SomeAccount
+) -> None:
+    assert invoke("disable_account", {"username": " Rosa1\t"})["state"] == "disabled"
+    event = {"guardian_id": f"{rosa.guardian.guardian_id} "}
+    assert invoke("revoke_activation_key", event) == {"revoked": 0}
+    assert invoke("set_preferences", {"district_name": " "})["error"]["code"] == "invalid"
+    assert {e["subject"] for e in entries()} == {
+        *("account#rosa1", f"guardian#{rosa.guardian.guardian_id}"),
+        "function#set_preferences",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "told"),
+    [
+        ("find_guardian", {"emial": "x"}, "email, student_number, username, name"),
+        ("find_guardian", {"email": "a", "name": "b"}, "email, student_number, username, name"),
+        ("disable_account", {"username": "Rosa1", "resaon": "x"}, "resaon: There is no such field"),
+        ("set_preferences", {"sesion_hours": 8}, "sesion_hours: There is no such field"),
+    ],
+)
+def test_a_misspelled_field_is_told_so(
+    invoke: Invoke, stage: object, name: str, event: dict[str, Any], told: str
+) -> None:
+    assert told in invoke(name, event)["error"]["detail"]
+
+
+def test_a_lockout_that_is_over_is_shown_as_none(
+    invoke: Invoke, portal: PortalClient, rosa: factories.SomeAccount, mailbox: Mailbox, monday: Any
+) -> None:
+    for _ in range(6):
+        portal.post("/forgot-username", {"email": "rosa@example.com"})
+    mailbox()
+    event = {"username": "Rosa1"}
+
+    def locked_until() -> Any:
+        (found,) = invoke("find_guardian", event)["guardians"]
+        return found["account"]["locked_until"]
+
+    assert locked_until() == "2026-03-03T05:00:00Z"
+    # Midnight has come; the hourly function, which clears the item, has not.
+    monday.move_to("2026-03-03T05:00:00+00:00")
+    assert locked_until() is None
+    assert invoke("enable_account", event)["locked_until"] is None
+
+
+# --- states that follow one another ----------------------------------------------
+
+RIGHT = {"username": "Rosa1", "password": factories.PASSWORD}
+LEAK = {"username": "Rosa1", "reason": "a leak"}
+
+
+def test_what_asks_for_a_new_password_opens_no_disabled_account(
+    invoke: Invoke, portal: PortalClient, rosa: factories.SomeAccount, mailbox: Mailbox
+) -> None:
+    invoke("disable_account", {"username": "Rosa1"})
+    mailbox()
+    assert invoke("require_password_reset", LEAK)["state"] == "disabled"
+    assert mailbox() == []
+    assert portal.post("/sign-in", RIGHT).code == "account-disabled"
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    assert any("reset-password?token=" in mail.html for mail in mailbox())
+    assert portal.post("/sign-in", RIGHT).code == "password-reset-required"
+
+
+def test_disabling_and_enabling_does_not_let_the_old_password_in_again(
+    invoke: Invoke, portal: PortalClient, rosa: factories.SomeAccount
+) -> None:
+    assert invoke("require_password_reset", LEAK)["state"] == "reset-required"
+    for _ in range(2):
+        assert invoke("disable_account", {"username": "Rosa1"})["state"] == "disabled"
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
+    assert portal.post("/sign-in", RIGHT).code == "password-reset-required"
+
+
+def test_an_account_that_needed_no_new_password_opens_as_it_was(
+    invoke: Invoke, portal: PortalClient, rosa: factories.SomeAccount
+) -> None:
+    invoke("disable_account", {"username": "Rosa1"})
+    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "active"
+    assert portal.post("/sign-in", RIGHT).status == 200
+
+
+def test_disabling_twice_mails_once_and_anew_after_it_was_opened(
+    invoke: Invoke, rosa: factories.SomeAccount, mailbox: Mailbox
+) -> None:
+    mailbox()
+    for _ in range(2):
+        invoke("disable_account", {"username": "Rosa1"})
+    assert len(mailbox()) == 1
+    invoke("enable_account", {"username": "Rosa1"})
+    mailbox()
+    invoke("disable_account", {"username": "Rosa1"})
+    assert len(mailbox()) == 1

@@ -45,6 +45,8 @@ ERROR_CODES = [
     "unknown",
     "out-of-bounds",
     "always-on",
+    "no-such-field",
+    "one-of",
 ]
 FIELDS = [
     "student_number",
