@@ -172,12 +172,10 @@ def set_state(account: Account, state: str, *, must_reset: bool = False) -> None
     if must_reset or state == RESET_REQUIRED:
         # Whoever knew the password may have linked a sign-on of their own.
         actions += [AccountItem.must_reset.set(True), AccountItem.sso_link.remove()]
-    try:
-        AccountItem(account.username_key).update(actions=actions, condition=condition)
-    except UpdateError as error:
-        if not tables.condition_failed(error):
-            raise
-        raise AccountChanged from error
+    if not tables.update_if(
+        AccountItem(account.username_key), actions=actions, condition=condition
+    ):
+        raise AccountChanged
 
 
 def set_mail_state(account: Account, state: str | None) -> None:
