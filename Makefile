@@ -40,7 +40,7 @@ fuzz: $(VENV)/ready $(FUZZ_VENV)/ready ## Call every operation of /openapi.json 
 	$(BIN)/python -m fuzz.run $(ARGS)
 
 faults: $(VENV)/ready ## Let every AWS call of every form fail in every way (some minutes)
-	PARENT_PORTAL_EVERY_FAULT=1 $(BIN)/python -m pytest -n auto --dist load tests/portal/test_faults.py tests/portal/test_recovery_faults.py
+	PARENT_PORTAL_EVERY_FAULT=1 $(BIN)/python -m pytest -n auto --dist load tests/portal/test_*faults.py
 
 lint: $(VENV)/ready ## Check style and layers
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from chalicelib import crypto, errors, settings
 from chalicelib.domain import change_requests as decisions
 from chalicelib.domain import repeats
 from chalicelib.storage import accounts, activation_keys, aws, change_requests, roster, tables
+from chalicelib.storage.account_items import AccountItem
 from tests import aws_stage, factories
 from tests.conftest import SentMail, forget_caches
 from tests.fault_trap import SECRET, WAYS, Story, Trap, Visitors, World, conflict, refusal
@@ -93,6 +94,30 @@ def staying(new_visitor: Visitors) -> Story:
     return Story(factories.signed_in(new_visitor, parent()), "/session", {}, 204)
 
 
+def choosing(new_visitor: Visitors) -> Story:
+    visitor = factories.signed_in(new_visitor, parent())
+    fields = {
+        "language": "es",
+        "quiet_from": "21:00",
+        "quiet_to": "06:00",
+        "grades.mail": "true",
+    }
+
+    def changed() -> set[bool]:
+        """Say of each choice, and of the hour of the digest, whether it is the new one."""
+        account = accounts.read_account("parent1")
+        assert account is not None
+        choices, row = account.choices, AccountItem.get("parent1")
+        return {
+            choices.language == "es",
+            choices.quiet_from == "21:00",
+            "grades.mail" in choices.on,
+            row.digest_hour is not None,
+        }
+
+    return Story(visitor, "/preferences", fields, 200, whole=lambda: len(changed()) == 1)
+
+
 def one_household() -> bool:
     """Whether requests, their count and what pages show of them say the same."""
     pending = {one.request_id for one in change_requests.every("pending")}
@@ -144,25 +169,10 @@ STORIES: Mapping[str, Callable[[Visitors], Story]] = {
     tell.__name__: tell
     for tell in (
         *(asking, activating, creating, signing_in, signing_out, staying),
-        *(confirming, changing, enrolling),
+        *(confirming, changing, enrolling, choosing),
     )
 }
 PROBLEM_FIELDS = {"type", "title", "status", "detail", "reference"}
-
-
-@pytest.fixture
-def reference_in_log(capsys: pytest.CaptureFixture[str]) -> Callable[[], set[str]]:
-    """Give a function that returns the references in the log since it was last asked."""
-
-    def read() -> set[str]:
-        text = capsys.readouterr().err
-        assert SECRET not in text
-        lines = [json.loads(line) for line in text.splitlines()]
-        failed = [line for line in lines if line["event"] in ("aws-failed", "unexpected-error")]
-        assert all(line["level"] == "error" for line in failed)
-        return {line["reference"] for line in failed}
-
-    return read
 
 
 @pytest.mark.parametrize("way", WAYS)

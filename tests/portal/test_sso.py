@@ -53,14 +53,6 @@ def clock(stage: object) -> Iterator[Any]:
 
 
 @pytest.fixture
-def provider(stage: object) -> Iterator[IdentityProvider]:
-    provider = IdentityProvider().start()
-    district.save_preferences({"sso_issuer": provider.issuer, "sso_client_id": CLIENT})
-    yield provider
-    provider.stop()
-
-
-@pytest.fixture
 def rosa(provider: IdentityProvider) -> factories.SomeAccount:
     return factories.account(factories.family())
 
