@@ -426,11 +426,13 @@ def read_clock(text: str, *, now: datetime) -> timedelta:
     """
     if text == "now":
         return timedelta()
-    if found := re.fullmatch(r"([+-]\d+)([smhd])", text):
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
     try:
+        if found := re.fullmatch(r"([+-]\d+)([smhd])", text):
+            ahead = timedelta(**{_UNITS[found[2]]: int(found[1])})
+            # So far as there are dates: the portal adds it to today.
+            return now + ahead - now
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise LocalStackError(f"{text} is no time: +26h, 2026-12-01T08:00:00Z or now.") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
 

@@ -8,6 +8,8 @@ import functools
 import hashlib
 import hmac
 import secrets
+import string
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,8 @@ ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES = 19 * 1024, 2, 1
 KEY_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 KEY_RANDOM_SYMBOLS = 15
 _KEY_GROUP = 4
+# ASCII only: `str.upper` makes two letters of one that the alphabet doesn't have.
+_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 
 # --- passwords ----------------------------------------------------------------
@@ -166,17 +170,22 @@ def show_activation_key(symbols: str) -> str:
 def read_activation_key(typed: str) -> str | None:
     """Return the 16 symbols of a typed or pasted key, or None where it can't be one.
 
-    Case, spaces and dashes (the typographic ones too, mail programs make them) don't matter. The check
+    Case, spaces and dashes don't matter, nor do their typographic kin and the marks that show nothing:
+    mail programs and word processors put them in, and whoever pastes a key doesn't see them. The check
     symbol catches every single wrong symbol and most swaps of neighbours.
     """
-    symbols = "".join(
-        c for c in typed.upper() if c not in " \t\r\n-\u2010\u2011\u2012\u2013\u2014\u00a0"
-    )
+    symbols = "".join(c for c in typed if not _stands_between(c)).translate(_UPPER)
     if len(symbols) != KEY_RANDOM_SYMBOLS + 1 or any(c not in KEY_ALPHABET for c in symbols):
         return None
     if _check_symbol(symbols[:-1]) != symbols[-1]:
         return None
     return symbols
+
+
+def _stands_between(character: str) -> bool:
+    """Whether a character is a space, a dash (a minus sign too) or invisible."""
+    kind = unicodedata.category(character)
+    return character.isspace() or character == "\u2212" or kind in ("Pd", "Cf")
 
 
 def _check_symbol(body: str) -> str:

@@ -48,11 +48,11 @@ class _Kept:
 class _Account(MockAWS):
     """`mock_aws` without its hold on `requests`, which is slow to set and with which nothing sends."""
 
-    def _enable_patching(self, reset: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002 - moto's
+    def _enable_patching(self, reset: bool = True) -> None:  # noqa: ARG002, FBT002 - moto's
         botocore_stubber.enabled = True
         BackendDict.reset()
 
-    def _disable_patching(self, remove_data: bool) -> None:  # noqa: ARG002, FBT001 - moto's
+    def _disable_patching(self, remove_data: bool) -> None:  # noqa: ARG002 - moto's
         botocore_stubber.enabled = False
         BackendDict.reset()
         reset_model_data()

@@ -46,13 +46,21 @@ class SessionTimes:
 
 
 def sign_in(
-    username: str, password: str, *, ip: str, device: Device, carried: str | None, now: datetime
+    username: str,
+    password: str,
+    *,
+    ip: str,
+    device: Device,
+    carried: str | None,
+    now: datetime,
+    repeated: bool = False,
 ) -> SignedIn:
     """Check a password and begin a session.
 
     A name that nobody has costs the same calls and the same hash as a wrong password. Tries count
     before the hash, so that many at once can't outrun the limit, and are given back where the password
-    was right. A session that the request carried ends.
+    was right. A session that the request carried ends. `repeated` is the same form posted again, of
+    which no mail tells a second time.
 
     Raises:
         TooManyTries: the limits of the IP, the name, or the name from this IP.
@@ -77,7 +85,7 @@ def sign_in(
         signed_in = begin_session(
             checked,
             device=device.name,
-            known=known,
+            known=known or repeated,
             password=password,
             again=lambda: _checked(accounts.read_account(name), password),
             now=now,
@@ -91,8 +99,11 @@ def sign_in(
 
 
 def name_of(username: str) -> str:
-    """Return what a typed name counts and is looked up as; one that can't be is looked up alike."""
-    return credentials.username_key(username) or "-" + crypto.digest(username)
+    """Return what a typed name counts and is looked up as; one that can't be is looked up alike.
+
+    A phone's keyboard puts a space behind the word it suggests.
+    """
+    return credentials.username_key(username.strip()) or "-" + crypto.digest(username)
 
 
 def _checked(account: Account | None, password: str) -> Account | None:

@@ -328,7 +328,7 @@ def create_account(
     limits.of("tries-per-key", good.key_hash, now=now)
     faults = _faults(username, password, verify_password)
     if faults:
-        raise errors.Invalid(errors=faults)
+        raise errors.Invalid(errors=[*_taken(username), *faults])
     return _create(good, guardian, username, password, now=now)
 
 
@@ -368,6 +368,13 @@ def _faults(username: str, password: str, verify_password: str) -> list[FieldErr
             password, verify_password, username=username, preferences=district.preferences()
         ),
     ]
+
+
+def _taken(username: str) -> list[FieldError]:
+    """Return that a username is taken, so that all is said at once; the transaction decides it."""
+    wanted = credentials.username_key(username)
+    is_taken = wanted is not None and accounts.read_account(wanted) is not None
+    return list(errors.UsernameTaken().errors) if is_taken else []
 
 
 def _create(

@@ -202,7 +202,7 @@ def forgot_password(username: str, *, ip: str, now: datetime) -> None:
         TooManyTries: past the IP's limit.
     """
     limits.from_ip("forgot-password-per-ip", ip, now=now)
-    queue_reset_link(credentials.username_key(username) or "-" + crypto.digest(username))
+    queue_reset_link(credentials.username_key(username.strip()) or "-" + crypto.digest(username))
 
 
 def queue_reset_link(username_key: str, *, event: str | None = None) -> None:

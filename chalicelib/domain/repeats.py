@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 # How long the second of two postings at once waits for the first one's answer.
 _WAIT_SECONDS, _LOOK_EVERY_SECONDS = 6.0, 0.05
-_DONE, _REFUSED = "done", "refused:"
+_DONE, _REFUSED = "done:", "refused:"
 
 
 class _Again(errors.Refusal):
@@ -46,43 +46,54 @@ def once(
     first: Callable[[], _T],
     again: Callable[[], _T],
     now: datetime,
+    keep: Callable[[_T], str] = lambda _: "",
+    recall: Callable[[_T, str], _T] = lambda said, _: said,
 ) -> _T:
     """Run `first` for a new posting; answer a repeat as the first was answered.
 
-    A repeat of a refused posting is refused alike and counts nothing; a repeat of one that succeeded
-    runs `again`, which says the same without doing it anew. Without a `form_id` every posting is new.
+    A repeat of a refused posting is refused alike and counts nothing, as long as the waiting lasts
+    that the refusal asked for; a repeat of one that succeeded runs `again`, which says the same without
+    doing it anew. What can't be read any more by then, `keep` takes from the first answer (nothing
+    secret: it is stored) and `recall` puts into the repeat's. Without a `form_id` every posting is new.
     """
     if not form_id:
         return first()
     text = json.dumps([route, form_id, sorted(fields.items())], ensure_ascii=True)
     mark = aws.keyring().hash("form", text)
     if counters.claim(mark, seconds=policy.REPEAT_SECONDS, now=now):
-        return _run(mark, first, now)
+        return _run(mark, first, keep, now)
     outcome = _wait_for(mark)
     if outcome is None:
         return first()
     if outcome.startswith(_REFUSED):
         raise _Again(json.loads(outcome.removeprefix(_REFUSED)))
-    return again()
+    return recall(again(), outcome.removeprefix(_DONE))
 
 
-def _run(mark: str, first: Callable[[], _T], now: datetime) -> _T:
+def _run(mark: str, first: Callable[[], _T], keep: Callable[[_T], str], now: datetime) -> _T:
     try:
         answer = first()
     except errors.Unavailable:
         counters.release(mark)
         raise
     except errors.Refusal as refusal:
-        counters.conclude(
-            mark, _REFUSED + _written(refusal), seconds=policy.REPEAT_SECONDS, now=now
-        )
+        seconds = _as_long_as_it_holds(refusal, now)
+        counters.conclude(mark, _REFUSED + _written(refusal), seconds=seconds, now=now)
         raise
     except Exception:
         # Nobody knows what was done: the next posting is a new try, judged by the tables' conditions.
         counters.release(mark)
         raise
-    counters.conclude(mark, _DONE, seconds=policy.REPEAT_SECONDS, now=now)
+    counters.conclude(mark, _DONE + keep(answer), seconds=policy.REPEAT_SECONDS, now=now)
     return answer
+
+
+def _as_long_as_it_holds(refusal: errors.Refusal, now: datetime) -> int:
+    """Return for how many seconds a repeat is refused alike: not past the time it was told to wait."""
+    if refusal.locked_until is None:
+        return policy.REPEAT_SECONDS
+    left = int(refusal.locked_until.timestamp()) - int(now.timestamp())
+    return min(policy.REPEAT_SECONDS, max(left, 0))
 
 
 def _written(refusal: errors.Refusal) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from chalicelib import errors, texts
 from chalicelib.domain import accounts, activation, enrollment, family, recovery, repeats, who
@@ -11,9 +10,12 @@ from chalicelib.errors import FieldError
 from chalicelib.web import students as pages
 from chalicelib.web.call import Call
 from chalicelib.web.forms import (
+    arrival,
     arrival_cookies,
+    arrived,
     fields_page,
     password_rules,
+    read_arrival,
     required,
     session_shown,
     session_times,
@@ -55,7 +57,8 @@ def activation_key(call: Call) -> Answer:
 
 
 def _number_and_last4(call: Call) -> tuple[str, str]:
-    number, last4 = (x.replace(" ", "") for x in call.texts("student_number", "ssn_last4"))
+    # Pasted from a report card there may be any kind of space.
+    number, last4 = ("".join(x.split()) for x in call.texts("student_number", "ssn_last4"))
     fits = {"student_number": _NUMBER.match(number), "ssn_last4": _LAST4.match(last4)}
     typed = {"student_number": number, "ssn_last4": last4}
     faults = [
@@ -106,7 +109,12 @@ def create_account(call: Call) -> Answer:
     # The key first: while it is at fault the page asks for it, and has no other field to name.
     fields = {"activation_key": call.text("activation_key")}
     names = ("username", "password", "verify_password")
-    fields |= zip(names, call.texts(*names), strict=True)
+    try:
+        fields |= zip(names, call.texts(*names), strict=True)
+    except errors.Invalid:
+        # A bad key is said first here too, and counts.
+        activation.check_key(fields["activation_key"], ip=call.ip, now=call.now)
+        raise
 
     def create() -> str:
         return activation.create_account(
@@ -144,7 +152,7 @@ def sign_in(call: Call) -> Answer:
         return Answer(body, page="sign-in", data=data)
     fields = required(call, "username", "password")
 
-    def check() -> accounts.SignedIn:
+    def check(*, repeated: bool = False) -> accounts.SignedIn:
         return accounts.sign_in(
             fields["username"],
             fields["password"],
@@ -152,10 +160,18 @@ def sign_in(call: Call) -> Answer:
             device=accounts.Device(call.device, call.cookie),
             carried=call.cookie("session"),
             now=call.now,
+            repeated=repeated,
         )
 
     signed_in = repeats.once(
-        "sign-in", call.form_id, fields, first=check, again=check, now=call.now
+        "sign-in",
+        call.form_id,
+        fields,
+        first=check,
+        again=lambda: check(repeated=True),
+        keep=arrival,
+        recall=arrived,
+        now=call.now,
     )
     return Answer(
         signed_in_body(signed_in),
@@ -246,15 +262,11 @@ def session(call: Call) -> Answer:
 
 def _arrival(call: Call) -> dict[str, object]:
     """Return what is told once after signing in; the cookie that carries it is the browser's own."""
-    failed, _, last = (call.cookie("arrived") or "").partition(".")
-    if not (failed.isascii() and failed.isdigit() and last.isascii() and last.isdigit()):
+    told = read_arrival(call.cookie("arrived") or "")
+    if told is None:
         return {}
-    return {
-        "failed_since": min(int(failed), 10_000),
-        "last_sign_in": iso(datetime.fromtimestamp(int(last), UTC))
-        if 0 < int(last) < 10**11
-        else None,
-    }
+    last, failed = told
+    return {"failed_since": failed, "last_sign_in": None if last is None else iso(last)}
 
 
 # --- everything else ----------------------------------------------------------

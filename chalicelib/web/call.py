@@ -6,10 +6,10 @@ Size, content type, form and encoding are judged before anything costs something
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from http.cookies import CookieError, SimpleCookie
+from typing import NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 from chalice.app import Request
@@ -22,7 +22,9 @@ MOST_FIELDS = 100
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 # The replacement character: what the gateway makes of bytes that aren't UTF-8.
 _REPLACED = "\ufffd"
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+# Judged as a password is: with whatever is typed, and its own word for what may not be in it.
+_PASSWORDS = frozenset({"password", "verify_password", "current_password"})
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,12 @@ class Call:
         """Return a field as text, empty where it is missing.
 
         Raises:
-            Invalid: it is a list, an object, a number or a flag, or holds a NUL.
+            Invalid: it is a list, an object, a number or a flag, or holds a NUL and is no password.
         """
         value = self.fields.get(name, "")
         if value is None:
             return ""
-        if not isinstance(value, str) or "\x00" in value:
+        if not isinstance(value, str) or ("\x00" in value and name not in _PASSWORDS):
             raise errors.Invalid(errors=[FieldError(name, "format")])
         return value
 
@@ -188,10 +190,15 @@ def _form(text: str) -> dict[str, object]:
 
 
 def _json(text: str) -> dict[str, object]:
-    fields = json.loads(text) if text else {}
+    fields = json.loads(text, parse_constant=_no_number) if text else {}
     if not isinstance(fields, dict):
         raise ValueError("not an object")
     return fields
+
+
+def _no_number(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python reads and JSON doesn't have (RFC 8259 section 6)."""
+    raise ValueError(name)
 
 
 def _unreadable(fields: Mapping[str, object]) -> bool:
@@ -218,30 +225,50 @@ def _ip(request: Request) -> str:
 
 
 def _cookies(header: str) -> dict[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
-    except CookieError:
-        return {}
+    """Return the cookies that came along.
+
+    Other sites of the domain set theirs, in whatever form (RFC 6265 section 5 has browsers keep them):
+    one that can't be read costs no other, as it would with `SimpleCookie`.
+    """
+    pairs = (part.partition("=") for part in header.split(";"))
+    return {name.strip(): value.strip().strip('"') for name, given, value in pairs if given}
 
 
 def _wants_json(accept: str) -> bool:
-    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    return "text/html" not in kinds and any(k in (JSON, "application/problem+json") for k in kinds)
+    weights = dict.fromkeys(("text/html", JSON, "application/problem+json"), 0.0)
+    for kind, weight in _weighted(accept):
+        if kind in weights:
+            weights[kind] = max(weight, weights[kind])
+    return max(weights[JSON], weights["application/problem+json"]) > weights["text/html"]
 
 
 def _accepted(header: str) -> str:
     """Return the best of our languages by `Accept-Language` (RFC 9110 section 12.5.4)."""
-    ranked = []
-    for place, part in enumerate(header.split(",")[:20]):
-        tag, _, weight = part.strip().partition(";q=")
+    asked: dict[str, tuple[float, int]] = {}
+    for place, (tag, weight) in enumerate(_weighted(header)):
         found = _LANGUAGE.match(tag)
+        name = found[0] if found else tag
+        asked[name] = max(asked.get(name, (0.0, 0)), (weight, -place))
+    ranks = {one: asked.get(one) or asked.get("*") or (0.0, 0) for one in texts.LANGUAGES}
+    best = max(texts.LANGUAGES, key=lambda one: ranks[one])
+    return best if ranks[best][0] > 0 else texts.LANGUAGES[0]
+
+
+def _weighted(header: str) -> Iterator[tuple[str, float]]:
+    """Yield what a header lists, in lower case, with its weight (RFC 9110 section 12.4.2).
+
+    What has a weight that is none is left out.
+    """
+    for part in header.split(",")[:20]:
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        pairs = (parameter.partition("=") for parameter in parameters)
+        given = next((value.strip() for key, _, value in pairs if key.strip() == "q"), "1")
         try:
-            quality = float(weight) if weight else 1.0
+            weight = float(given)
         except ValueError:
             continue
-        if found and found[0].lower() in texts.LANGUAGES and quality > 0:
-            ranked.append((-quality, place, found[0].lower()))
-    return min(ranked)[2] if ranked else texts.LANGUAGES[0]
+        if 0 <= weight <= 1:
+            yield name, weight
 
 
 def _device(agent: str) -> str:

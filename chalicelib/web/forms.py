@@ -1,5 +1,9 @@
 """What several actions need of a form or a signed-in page."""
 
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
 from chalicelib import errors
 from chalicelib.domain import accounts
 from chalicelib.errors import FieldError
@@ -7,6 +11,9 @@ from chalicelib.storage import district
 from chalicelib.storage.values import Session
 from chalicelib.web.call import Call
 from chalicelib.web.http import YEAR, Answer, iso, set_cookie
+
+# The browser's own cookie: nothing longer than what we write is read.
+_ARRIVAL = re.compile(r"([0-9]{1,6})\.([0-9]{1,11})\Z", re.ASCII)
 
 
 def fields_page(page: str, *names: str) -> Answer:
@@ -62,12 +69,31 @@ def signed_in_body(signed_in: accounts.SignedIn) -> dict[str, object]:
     }
 
 
+def arrival(signed_in: accounts.SignedIn) -> str:
+    """Return the failures since the last sign-in and its time, as the cookie `arrived` has them."""
+    last = signed_in.last_sign_in
+    return f"{signed_in.failed_since}.{0 if last is None else int(last.timestamp())}"
+
+
+def read_arrival(text: str) -> tuple[datetime | None, int] | None:
+    """Return the last sign-in (UTC) and the failures since, None for what isn't from `arrival`."""
+    found = _ARRIVAL.match(text)
+    if found is None:
+        return None
+    seconds = int(found[2])
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None, int(found[1])
+
+
+def arrived(signed_in: accounts.SignedIn, text: str) -> accounts.SignedIn:
+    """Return a sign-in with what the first of its postings was told on arrival."""
+    told = read_arrival(text)
+    return replace(signed_in, last_sign_in=told[0], failed_since=told[1]) if told else signed_in
+
+
 def arrival_cookies(signed_in: accounts.SignedIn) -> tuple[str, str]:
     """Return the cookies beside the session's: what home tells once, and the known device's."""
-    last = signed_in.last_sign_in
-    seconds = 0 if last is None else int(last.timestamp())
     name, value = signed_in.device_cookie
     return (
-        set_cookie("arrived", f"{signed_in.failed_since}.{seconds}", seconds=60),
+        set_cookie("arrived", arrival(signed_in), seconds=60),
         set_cookie(name, value, seconds=YEAR),
     )

@@ -119,9 +119,7 @@ def _answered(request: Request, call: Call, action: Action) -> Response:
 
 
 def _said(call: Call, said: Answer) -> Response:
-    cookies = list(said.cookies)
-    if call.language_asked:
-        cookies.append(set_cookie("lang", call.language_asked, seconds=YEAR))
+    cookies = [*said.cookies, *_language_kept(call)]
     if said.text is not None:
         return _response(said.text[1], said.status, said.text[0], said.headers, cookies)
     if call.wants_json or (said.page is None and said.location is None):
@@ -130,13 +128,22 @@ def _said(call: Call, said: Answer) -> Response:
             if said.status == HTTPStatus.NO_CONTENT
             else json.dumps(said.body, ensure_ascii=False)
         )
-        return _response(body, said.status, PLAIN_JSON, said.headers, cookies)
+        return _response(
+            body, said.status, PLAIN_JSON, said.headers, cookies, language=call.language
+        )
     if said.location is not None:
         headers = {**said.headers, "Location": (call.root or "./") + said.location}
         return _response("", 303, HTML, headers, cookies)
     assert said.page is not None
     html = render(call, said.page, said.data, signed_in=said.signed_in)
-    return _response(html, said.status, HTML, said.headers, cookies)
+    return _response(html, said.status, HTML, said.headers, cookies, language=call.language)
+
+
+def _language_kept(call: Call) -> list[str]:
+    """Return the cookie that keeps a language asked for, whatever the answer: the next page has it."""
+    if call.language_asked is None:
+        return []
+    return [set_cookie("lang", call.language_asked, seconds=YEAR)]
 
 
 # --- refusals -----------------------------------------------------------------
@@ -147,12 +154,12 @@ def _refused(call: Call, action: Action, refusal: errors.Refusal) -> Response:
     logs.event("refused", problem=refusal.code)
     call = _in_own_language(call, refusal)
     title, detail = _words(call, refusal)
-    headers = _waiting(call, refusal)
+    headers, cookies = _waiting(call, refusal), _language_kept(call)
     if call.wants_json:
-        problem = _problem(call, refusal, title, detail)
-        return _response(json.dumps(problem, ensure_ascii=False), refusal.status, PROBLEM, headers)
+        problem = json.dumps(_problem(call, refusal, title, detail), ensure_ascii=False)
+        return _response(problem, refusal.status, PROBLEM, headers, cookies, language=call.language)
     if isinstance(refusal, errors.SignInRequired):
-        return _response("", 303, HTML, {"Location": _sign_in(call)})
+        return _response("", 303, HTML, {"Location": _sign_in(call)}, cookies)
     again = getattr(action, "again", None)
     faults = _faults(call, refusal)
     if again is None or call.method != "POST" or isinstance(refusal, _NO_FORM):
@@ -162,7 +169,8 @@ def _refused(call: Call, action: Action, refusal: errors.Refusal) -> Response:
         page, data = again(call, refusal)
     said = None if faults else {"code": refusal.code, "title": title, "detail": detail}
     shown = {**data, "detail": detail, "errors": faults, "problem": said, "values": _kept(call)}
-    return _response(render(call, page, shown), refusal.status, HTML, headers)
+    html = render(call, page, shown)
+    return _response(html, refusal.status, HTML, headers, cookies, language=call.language)
 
 
 def _in_own_language(call: Call, refusal: errors.Refusal) -> Call:
@@ -259,9 +267,10 @@ def _failed(call: Call, error: Exception) -> Response:
             "detail": detail,
             "reference": reference,
         }
-        return _response(json.dumps(problem, ensure_ascii=False), status, PROBLEM)
+        text = json.dumps(problem, ensure_ascii=False)
+        return _response(text, status, PROBLEM, language=call.language)
     data = {"status": status, "title": title, "detail": detail, "reference": reference}
-    return _response(_plain_page(call, "problem", data), status, HTML)
+    return _response(_plain_page(call, "problem", data), status, HTML, language=call.language)
 
 
 def _is_of_aws(error: Exception) -> bool:
@@ -309,7 +318,9 @@ def _languages(call: Call) -> list[dict[str, object]]:
     """Return a link to this page in every language, keeping what it was asked to show."""
     path = _OPENED_AT.get(call.path, call.path)
     here = call.root + path.lstrip("/") if path != "/" else "./"
-    kept = {k: v for k, v in call.query.items() if k in _KEPT}
+    # A refused form carries where it was to go on to, which its address doesn't.
+    way_on = {k: v for k, v in call.fields.items() if k == "next" and isinstance(v, str)}
+    kept = way_on | {k: v for k, v in call.query.items() if k in _KEPT}
     return [
         {
             "code": code,
@@ -375,6 +386,8 @@ def _response(
     content_type: str,
     headers: Mapping[str, str] | None = None,
     cookies: Sequence[str] = (),
+    *,
+    language: str | None = None,
 ) -> Response:
     all_headers: dict[str, Any] = {
         "Content-Type": content_type,
@@ -382,6 +395,8 @@ def _response(
         **security_headers(),
         **(headers or {}),
     }
+    if language:
+        all_headers["Content-Language"] = language
     if cookies:
         all_headers["Set-Cookie"] = list(cookies)
     return Response(body, headers=all_headers, status_code=status)

@@ -3,8 +3,11 @@
 import re
 from urllib.parse import urlencode
 
-# A path of ours: no scheme, no host, no backslash, nothing encoded that could become one.
-_OWN_PATH = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?\Z")
+# A page of ours to go on to after signing in; nothing else passes, so nothing leads elsewhere.
+_OWN_PATH = re.compile(
+    r"/(?:students(?:/[A-Za-z0-9_-]+(?:/(?:schedule|attendance|grades))?)?"
+    r"|household|preferences|enrollment|account|session|help)?\Z"
+)
 # Ours have some 40; single sign-on keeps one in a table meanwhile.
 _MOST_CHARACTERS = 200
 

@@ -204,7 +204,8 @@ def test_the_same_form_id_with_other_fields_is_a_new_try(
         ("007", "432", [("ssn_last4", "format")]),
         ("007", "123456789", [("ssn_last4", "format")]),
         ("٧", "4321", [("student_number", "format")]),
-        ("007\n", "", [("student_number", "format"), ("ssn_last4", "required")]),
+        ("0-07", "４３２１", [("student_number", "format"), ("ssn_last4", "format")]),
+        (" \t", "\u00a0", [("student_number", "required"), ("ssn_last4", "required")]),
     ],
 )
 def test_what_is_no_number_is_named(
@@ -225,6 +226,17 @@ def test_a_browser_comes_to_the_done_page_and_gets_its_digits_on_no_page(
     again = ask(portal, "x", "8642", form=True)
     assert again.status == 422
     assert "8642" not in again.text
+
+
+@pytest.mark.parametrize(
+    ("number", "last4"), [(" 007 ", "43 21"), ("0\u00a007\t", "4321\r\n"), ("00\u202f7", "4321")]
+)
+def test_spaces_that_came_along_from_a_report_card_dont_matter(
+    portal: PortalClient, mailbox: Mailbox, number: str, last4: str
+) -> None:
+    factories.guardian(factories.student(number="007"))
+    assert ask(portal, number, last4).status == 202
+    assert len(mailbox()) == 1
 
 
 # --- key_delivery=screen ------------------------------------------------------

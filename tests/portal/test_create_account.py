@@ -219,6 +219,17 @@ def test_a_username_is_letters_and_digits_only(
     assert ("username", "format") in codes(answer)
 
 
+@pytest.mark.parametrize("wrong", [{"username": 7}, {"password": ["a"]}, {"verify_password": {}}])
+def test_a_bad_key_is_said_before_what_else_is_wrong(
+    portal: PortalClient, rosa: factories.SomeGuardian, wrong: dict[str, Any]
+) -> None:
+    answers = [create(portal, crypto.new_activation_key(), more=wrong) for _ in range(11)]
+    assert [a.code for a in answers] == ["activation-key-invalid"] * 10 + ["too-many-tries"]
+    assert "errors" not in answers[0].json()
+    good = create(portal, factories.activation_key(rosa), more=wrong, ip="198.51.100.1")
+    assert codes(good) == [(next(iter(wrong)), "format")]
+
+
 def test_a_username_is_taken_in_any_case(portal: PortalClient) -> None:
     factories.account(factories.family(), username="Anna1")
     key = factories.activation_key(factories.family())
@@ -263,6 +274,18 @@ def test_a_strong_password_has_three_of_four_kinds(
     key = factories.activation_key(rosa)
     assert codes(create(portal, key, password="abkdefgh91")) == [("password", "not-strong")]
     assert create(portal, key, password="abkdefgh9!").status == 201
+
+
+def test_a_taken_name_is_said_with_what_the_password_lacks(
+    portal: PortalClient, rosa: factories.SomeGuardian
+) -> None:
+    factories.account(factories.family(), username="Anna1")
+    answer = create(portal, factories.activation_key(rosa), "ANNA1", "a1", "a2")
+    assert codes(answer) == [
+        ("username", "taken"),
+        ("password", "too-short"),
+        ("verify_password", "mismatch"),
+    ]
 
 
 def test_every_fault_is_named_at_once(portal: PortalClient, rosa: factories.SomeGuardian) -> None:

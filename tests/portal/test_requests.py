@@ -36,6 +36,8 @@ def send(portal: PortalClient, path: str, body: str, kind: str | None, **how: An
         (('"text"', JSON), (400, "malformed")),
         (("\ufeff{}", JSON), (400, "malformed")),
         (("[" * 9000, JSON), (400, "malformed")),
+        (('{"username": NaN}', JSON), (400, "malformed")),
+        (('{"username": -Infinity}', JSON), (400, "malformed")),
         (('{"username": "\\ud800"}', JSON), (400, "malformed")),
         (('{"username": "a\ufffd"}', JSON), (400, "malformed")),
         (("username=%ff", FORM), (400, "malformed")),
@@ -67,8 +69,8 @@ def test_a_body_that_cant_be_read_is_refused_in_our_form(
         ("/activation-key", "student_number"),
         ("/activation-key", "ssn_last4"),
         ("/activate", "activation_key"),
-        ("/create-account", "username"),
-        ("/sign-in", "password"),
+        ("/create-account", "activation_key"),
+        ("/sign-in", "username"),
     ],
 )
 def test_a_field_of_the_wrong_type_is_named(
@@ -214,6 +216,31 @@ def test_the_session_cookie_is_bound_to_the_host(
 # --- faces and languages ------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        'choices={"a": 1, "b": [2]}',
+        "name with spaces=1",
+        "list[0]=1",
+        'half="open',
+        "=nothing",
+        "bare",
+        "path=/; httponly; expires=Mon",
+        "city=Peñarol",
+        ";;",
+        "x=" + "y" * 9000,
+    ],
+)
+def test_what_other_sites_of_the_domain_set_signs_nobody_out(
+    portal: PortalClient, foreign: str
+) -> None:
+    who = factories.account(factories.family(), now=factories.datetime.now(factories.UTC))
+    portal.post("/sign-in", {"username": who.username, "password": who.password})
+    ours = "; ".join(f"{name}={value}" for name, value in portal.cookies.items())
+    for sent in (f"{foreign}; {ours}", f"{ours}; {foreign}", f"{foreign};{ours}"):
+        assert portal.get("/session", headers={"Cookie": sent}).status == 200
+
+
 def test_an_unknown_path_is_a_404_in_the_form_that_was_asked_for(portal: PortalClient) -> None:
     for path in ("/nowhere", "/import_roster", "/find_guardian"):
         assert (portal.get(path).status, portal.get(path).code) == (404, "not-found")
@@ -233,7 +260,13 @@ def test_a_method_that_is_none_of_ours_does_nothing(portal: PortalClient, method
         (JSON, True),
         ("application/problem+json", True),
         ("application/json, text/plain, */*", True),
+        ("application/json, text/html;q=0.5", True),
+        ("application/json;q=0.9, text/html;q=0.1", True),
+        ("text/html;q=0, application/json", True),
         ("text/html,application/xhtml+xml,*/*;q=0.8", False),
+        ("text/html, application/json", False),
+        ("text/html, application/json; q=0.9", False),
+        ("application/json;q=0", False),
         ("*/*", False),
     ],
 )
@@ -251,9 +284,30 @@ def test_a_page_links_to_itself_in_every_language(portal: PortalClient, path: st
     assert '<html lang="es"' in portal.get(path).text
 
 
+@pytest.mark.parametrize("accept", [JSON, HTML])
+@pytest.mark.parametrize("path", ["/", "/account", "/students/abc", "/nowhere", "/problems/none"])
+def test_a_language_asked_for_is_kept_where_there_is_nothing_to_see(
+    portal: PortalClient, path: str, accept: str
+) -> None:
+    portal.get(path + "?lang=es", accept=accept)
+    assert '<html lang="es"' in portal.get("/sign-in", accept=HTML).text
+
+
 def test_the_language_link_keeps_where_to_go_on(portal: PortalClient) -> None:
     page = portal.get("/sign-in?next=%2Fstudents", accept=HTML)
     assert "sign-in?next=%2Fstudents&amp;lang=es" in page.text
+    fields = {"username": "Rosa1", "password": "wrong 1", "next": "/students"}
+    page = portal.post("/sign-in", fields, form=True, accept=HTML)
+    assert "sign-in?next=%2Fstudents&amp;lang=es" in page.text
+
+
+def test_every_answer_with_words_says_its_language(portal: PortalClient) -> None:
+    spanish = {"Accept-Language": "es"}
+    for accept in (JSON, HTML):
+        for path in ("/sign-in", "/nowhere", "/help"):
+            assert portal.get(path, accept=accept).header("content-language") == "en"
+            answer = portal.get(path, accept=accept, headers=spanish)
+            assert answer.header("content-language") == "es"
 
 
 @pytest.mark.parametrize(
@@ -264,6 +318,13 @@ def test_the_language_link_keeps_where_to_go_on(portal: PortalClient) -> None:
         ("fr", "en"),
         ("", "en"),
         ("en;q=0.1,es;q=0.9", "es"),
+        ("es; q=0.1, en", "en"),
+        ("es ; Q=0.1 , en", "en"),
+        ("en;q=0.5,es;q=0.5", "en"),
+        ("en;q=0, *", "es"),
+        ("*", "en"),
+        ("es;q=2, en;q=0.1", "en"),
+        ("es;q=nan, en;q=0.1", "en"),
         ("es;q=0", "en"),
         ("x" * 5000, "en"),
         ("es;q=abc", "en"),

@@ -82,6 +82,14 @@ def test_every_name_is_answered_alike(
     assert all(trace == traces[0] for trace in traces)
 
 
+def test_a_space_behind_the_username_keeps_no_link_back(
+    portal: PortalClient, rosa: factories.SomeAccount, mailbox: Mailbox
+) -> None:
+    mailbox()
+    ask(portal, " rosa1 ")
+    assert ["reset-password?token=" in mail.html for mail in mailbox()] == [True]
+
+
 def test_opening_the_link_consumes_nothing_and_moves_the_token_out_of_the_address(
     portal: PortalClient, rosa: factories.SomeAccount, mailbox: Mailbox
 ) -> None:

@@ -1,5 +1,6 @@
 """Signing in and out, what it tells and what it doesn't, limits, and sessions."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,11 +12,21 @@ import time_machine
 from chalicelib import crypto, settings
 from chalicelib.storage import accounts, district, sessions
 from tests import aws_stage, factories
-from tests.portal_client import Answer, PortalClient
+from tests.conftest import SentMail
+from tests.portal_client import JSON, Answer, PortalClient
 
 Visitors = Callable[[], PortalClient]
 # What `next` may not lead to (S59).
 ELSEWHERE = [
+    *(
+        "/nowhere",
+        "/sign-in",
+        "/sign-out",
+        "/students/",
+        "/students/a/b",
+        "/students\n",
+        "/students?x=1",
+    ),
     "//evil.example",
     "/\\evil.example",
     "https:evil.example",
@@ -31,6 +42,7 @@ ELSEWHERE = [
     "/a//evil.example",
     "/" + "a" * 200,
 ]
+HEADERS = {"accept": JSON, "content-type": JSON}
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +104,22 @@ def test_a_browser_lands_where_it_wanted_to_go(
     assert 'value="/students"' in page.text
     fields = {"username": "Rosa1", "password": rosa.password, "next": "/students"}
     assert portal.post("/sign-in", fields, form=True).header("location") == "./students"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("/students", "/students/Ab-_1", "/students/Ab-_1/schedule", "/students/Ab-_1/attendance"),
+        *("/students/Ab-_1/grades", "/household", "/preferences", "/enrollment", "/account"),
+        *("/session", "/help"),
+    ],
+)
+def test_every_page_of_ours_is_gone_on_to(
+    portal: PortalClient, rosa: factories.SomeAccount, page: str
+) -> None:
+    fields = {"username": "Rosa1", "password": rosa.password, "next": page}
+    answer = portal.post("/sign-in", fields, form=True, accept="text/html")
+    assert answer.header("location") == f".{page}"
 
 
 @pytest.mark.parametrize("elsewhere", ELSEWHERE)
@@ -158,6 +186,55 @@ def test_a_shut_account_says_so_only_after_the_right_password(
     assert "set-cookie" not in right.headers
 
 
+@pytest.mark.parametrize("typed", ["Rosa1 ", " rosa1", "\u00a0ROSA1\t"])
+def test_the_space_that_a_phone_puts_behind_a_word_doesnt_matter(
+    portal: PortalClient, rosa: factories.SomeAccount, typed: str
+) -> None:
+    assert sign_in(portal, typed, rosa.password).json()["username"] == "Rosa1"
+    assert [sign_in(portal, typed, "wrong 1").status for _ in range(11)] == [401] * 10 + [429]
+    assert sign_in(portal, "Rosa1", rosa.password).status == 429
+
+
+def test_a_null_byte_is_as_wrong_as_any_other_password(
+    portal: PortalClient, rosa: factories.SomeAccount
+) -> None:
+    answer = sign_in(portal, "Rosa1", rosa.password + "\x00")
+    assert (answer.status, answer.code) == (401, "sign-in-failed")
+
+
+def test_a_double_tap_is_answered_and_mailed_as_one(
+    new_visitor: Visitors,
+    rosa: factories.SomeAccount,
+    monday: Any,
+    mailbox: Callable[[], list[SentMail]],
+) -> None:
+    """Whoever taps twice isn't told that somebody signed in a moment ago."""
+    sign_in(new_visitor(), "Rosa1", rosa.password)
+    sign_in(new_visitor(), "Rosa1", "wrong 1")
+    mailbox()
+    monday.shift(60)
+    fields = {"username": "Rosa1", "password": rosa.password, "form_id": "f1"}
+    phone = new_visitor()
+    first = phone.send("POST", "/sign-in", HEADERS, json.dumps(fields), phone.ip)
+    monday.shift(2)
+    second = phone.post("/sign-in", fields)
+    assert (first.status, first.text) == (second.status, second.text)
+    assert second.json()["failed_since"] == 1
+    assert len(mailbox()) == 1
+    page = phone.get("/", accept="text/html").text
+    assert "10:00" in page
+    assert "10:01" not in page
+
+
+@pytest.mark.parametrize("told", ["9" * 5000 + ".1", "1." + "9" * 5000, "1.999999999999", "x", "."])
+def test_what_home_tells_on_arrival_may_be_nonsense(
+    portal: PortalClient, rosa: factories.SomeAccount, told: str
+) -> None:
+    sign_in(portal, "Rosa1", rosa.password)
+    portal.cookies["arrived"] = told
+    assert portal.get("/", accept="text/html").status == 200
+
+
 @pytest.mark.parametrize("missing", ["username", "password"])
 def test_a_missing_field_is_named(portal: PortalClient, missing: str) -> None:
     fields = {"username": "Rosa1", "password": "x"} | {missing: ""}
@@ -182,6 +259,23 @@ def test_ten_failures_of_a_name_from_one_ip_are_refused_for_five_minutes(
     monday.shift(300)
     expected = 200 if name == "Rosa1" else 401
     assert sign_in(portal, name, rosa.password).status == expected
+
+
+@pytest.mark.parametrize("form_id", ["", "f1"])
+def test_who_comes_back_when_told_to_is_heard(
+    portal: PortalClient, rosa: factories.SomeAccount, monday: Any, form_id: str
+) -> None:
+    """Also with the very form that was refused, posted again."""
+    for _ in range(10):
+        sign_in(portal, "Rosa1", "wrong 1")
+    fields = {"username": "Rosa1", "password": rosa.password, "form_id": form_id}
+    refused = portal.post("/sign-in", fields)
+    assert refused.code == "too-many-tries"
+    wait = int(refused.header("retry-after") or "")
+    monday.shift(wait - 1)
+    assert portal.post("/sign-in", fields).code == "too-many-tries"
+    monday.shift(1)
+    assert portal.post("/sign-in", fields).status == 200
 
 
 @pytest.mark.parametrize("name", ["Rosa1", "Nobody1"])

@@ -44,12 +44,31 @@ def test_one_wrong_symbol_is_always_noticed() -> None:
             assert crypto.read_activation_key(key[:place] + wrong + key[place + 1 :]) is None
 
 
-@pytest.mark.parametrize("dash", ["-", " ", "", "\u2013", "\u2011", "\u00a0", " - "])
+@pytest.mark.parametrize(
+    "dash",
+    [
+        *("-", " ", "", " - ", "\t", "\n"),
+        # Dashes and spaces of mail programs and word processors, and what nobody sees.
+        *("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2015", "\u2212", "\ufe63", "\uff0d"),
+        *("\u00a0", "\u2007", "\u202f", "\u3000", "\u00ad", "\u200b", "\u200e", "\u2060", "\ufeff"),
+    ],
+)
 def test_a_key_is_read_however_it_was_pasted(dash: str) -> None:
     shown = crypto.new_activation_key()
     symbols = shown.replace("-", "")
     for typed in (dash.join(shown.split("-")), dash.join(shown.lower().split("-")) + "\r\n"):
         assert crypto.read_activation_key(typed) == symbols
+
+
+@pytest.mark.parametrize(("letter", "kin"), [("SS", "\u00df"), ("S", "\u017f"), ("K", "\u212a")])
+def test_a_letter_of_another_alphabet_is_none_of_a_keys(letter: str, kin: str) -> None:
+    symbols = next(
+        key
+        for key in (crypto.new_activation_key().replace("-", "") for _ in range(100_000))
+        if letter in key
+    )
+    assert crypto.read_activation_key(symbols) == symbols
+    assert crypto.read_activation_key(symbols.replace(letter, kin)) is None
 
 
 @pytest.mark.parametrize("typed", ["", "-", "x" * 17, "2" * 15, "2" * 17, "O" * 16, "２" * 16])

@@ -35,7 +35,9 @@ def test_the_clock_takes_a_distance_an_iso_time_or_now(typed: str, expected: tim
     assert read_clock(typed, now=NOW) == expected
 
 
-@pytest.mark.parametrize("typed", ["", "tomorrow", "26h", "+26", "+26x", "+1e3h"])
+@pytest.mark.parametrize(
+    "typed", ["", "tomorrow", "26h", "+26", "+26x", "+1e3h", "+9999999d", "-99999999999999d"]
+)
 def test_the_clock_refuses_what_is_no_time(typed: str) -> None:
     with pytest.raises(LocalStackError, match="is no time"):
         read_clock(typed, now=NOW)
