@@ -80,6 +80,16 @@ TODAY = (
                 "minutes": 12,
             }
         ],
+        "noted": [
+            {
+                "date": "2026-11-24",
+                "status": "tardy",
+                "excuse": "excused",
+                "reason": None,
+                "minutes": 12,
+                "places": [{"class": "Mathematics 5", "period": "1"}],
+            }
+        ],
         "totals": {
             "absent": 3,
             "tardy": 1,
@@ -119,6 +129,7 @@ TODAY = (
         "date": "2026-11-24",
         "classes": [],
         "attendance": [],
+        "noted": [],
         "totals": {"absent": 0, "tardy": 0, "early_departure": 0, "excused": 0, "unexcused": 0},
         "newest_grades": [],
     },

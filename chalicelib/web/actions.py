@@ -209,7 +209,7 @@ def home(call: Call) -> Answer:
         page="home",
         data={
             "students": students,
-            "today": today,
+            "today": [pages.shown_today(child) for child in seen.children],
             "switcher": pages.switcher([child.summary for child in seen.children]),
             "session": session_shown(call, seen.session),
             "email": seen.account.email,

@@ -101,21 +101,7 @@ def _open_month(seen: Attendance, month: str) -> dict[str, object]:
             [{"day": day, "kinds": kinds.get(f"{day:02}", ())} for day in week]
             for week in attendance.weeks(month)
         ],
-        "noted": [
-            {
-                "date": one.date,
-                "status": one.status,
-                "excuse": one.excuse,
-                "reason": one.reason,
-                "minutes": one.minutes,
-                "places": [
-                    {"class": event.class_title, "period": event.period}
-                    for event in one.events
-                    if event.class_title or event.period
-                ],
-            }
-            for one in attendance.noted(events)
-        ],
+        "noted": students.noted_fields(events),
     }
 
 

@@ -3,10 +3,10 @@
 The names of fields are the contract's (section 2, shapes); nothing but these goes out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from chalicelib.domain import family, schedule
+from chalicelib.domain import attendance, family, schedule
 from chalicelib.storage.values import AttendanceEvent, ChildName, SchoolClass, StudentSummary
 from chalicelib.web.call import Call
 from chalicelib.web.forms import session_shown
@@ -16,13 +16,13 @@ from chalicelib.web.http import Answer
 def student(call: Call) -> Answer:
     """One student with today."""
     child = _asked(call)
-    day = today_fields(family.today(child.summary, now=call.now))
+    today = family.today(child.summary, now=call.now)
     return page_of(
         call,
         child,
-        {**student_fields(child.summary), "today": day},
+        {**student_fields(child.summary), "today": today_fields(today)},
         page="student",
-        data={"today": day},
+        data={"today": shown_today(today)},
     )
 
 
@@ -82,6 +82,30 @@ def page_of(
         language=child.language,
         signed_in=True,
     )
+
+
+def shown_today(child: family.ChildToday) -> dict[str, object]:
+    """Return a child's day as a page shows it: what was noted alike in several classes once."""
+    return {**today_fields(child), "noted": noted_fields(child.attendance)}
+
+
+def noted_fields(events: Iterable[AttendanceEvent]) -> list[dict[str, object]]:
+    """Return events as pages list them: those of a day that say the same in one, with their places."""
+    return [
+        {
+            "date": one.date,
+            "status": one.status,
+            "excuse": one.excuse,
+            "reason": one.reason,
+            "minutes": one.minutes,
+            "places": [
+                {"class": event.class_title, "period": event.period}
+                for event in one.events
+                if event.class_title or event.period
+            ],
+        }
+        for one in attendance.noted(events)
+    ]
 
 
 def switcher(

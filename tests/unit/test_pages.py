@@ -340,7 +340,10 @@ def test_a_mail_leaves_the_colours_to_the_reader_so_that_it_can_be_read_in_the_d
 
 def test_a_room_does_not_break_at_its_hyphen():
     html = gallery.render(STATES["home"], "en")
-    assert '<span class="whole">Room 114</span>' in html
+    assert re.search(
+        r'<span class="what"><b>[^/]*</bdi></b><span>.*<span>Room 114</span></span>', html
+    )
+    assert re.search(r"[,}].what>span>span[^{}]*{display:inline-block}", html)
 
 
 def test_the_password_page_lists_the_rules_in_force():
