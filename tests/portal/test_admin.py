@@ -411,19 +411,6 @@ RIGHT = {"username": "Rosa1", "password": factories.PASSWORD}
 LEAK = {"username": "Rosa1", "reason": "a leak"}
 
 
-def test_what_asks_for_a_new_password_opens_no_disabled_account(
-    invoke: Invoke, portal: PortalClient, rosa: factories.SomeAccount, mailbox: Mailbox
-) -> None:
-    invoke("disable_account", {"username": "Rosa1"})
-    mailbox()
-    assert invoke("require_password_reset", LEAK)["state"] == "disabled"
-    assert mailbox() == []
-    assert portal.post("/sign-in", RIGHT).code == "account-disabled"
-    assert invoke("enable_account", {"username": "Rosa1"})["state"] == "reset-required"
-    assert any("reset-password?token=" in mail.html for mail in mailbox())
-    assert portal.post("/sign-in", RIGHT).code == "password-reset-required"
-
-
 def test_disabling_and_enabling_does_not_let_the_old_password_in_again(
     invoke: Invoke, portal: PortalClient, rosa: factories.SomeAccount
 ) -> None:
@@ -440,16 +427,3 @@ def test_an_account_that_needed_no_new_password_opens_as_it_was(
     invoke("disable_account", {"username": "Rosa1"})
     assert invoke("enable_account", {"username": "Rosa1"})["state"] == "active"
     assert portal.post("/sign-in", RIGHT).status == 200
-
-
-def test_disabling_twice_mails_once_and_anew_after_it_was_opened(
-    invoke: Invoke, rosa: factories.SomeAccount, mailbox: Mailbox
-) -> None:
-    mailbox()
-    for _ in range(2):
-        invoke("disable_account", {"username": "Rosa1"})
-    assert len(mailbox()) == 1
-    invoke("enable_account", {"username": "Rosa1"})
-    mailbox()
-    invoke("disable_account", {"username": "Rosa1"})
-    assert len(mailbox()) == 1
