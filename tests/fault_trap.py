@@ -181,6 +181,14 @@ class World:
             yield place
 
 
+def assert_apology(answer: Answer, references: set[str]) -> None:
+    """Hold a page to say that AWS failed, by a reference that the log has, and nothing of the cause."""
+    assert answer.status == 503
+    assert answer.header("content-security-policy")
+    assert any(reference in answer.text for reference in references)
+    assert SECRET not in answer.text
+
+
 def _tables() -> Mapping[str, Any]:
     tables: Mapping[str, Any] = dynamodb_backends[DEFAULT_ACCOUNT_ID][aws_stage.REGION].tables
     return tables

@@ -226,7 +226,7 @@ def test_no_version_of_an_upload_outlives_its_time(template):
         "imports/": (30, 30),
         "reports/": (400, 30),
         "state/": (None, 1),
-        "work/": (14, 1),
+        "in-progress/": (14, 1),
         "exports/": (7, 1),
         "": (None, None),
     }

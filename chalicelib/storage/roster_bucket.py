@@ -1,6 +1,6 @@
 """The roster bucket as the import uses it: uploads, reports, the applied state, work in progress.
 
-`imports/` is the district's; `reports/` is for its data clerk; `state/` and `work/` are ours.
+`imports/` is the district's; `reports/` is for its data clerk; `state/` and `in-progress/` are ours.
 """
 
 import functools
@@ -20,7 +20,7 @@ from chalicelib import settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-IMPORTS, REPORTS, STATE, WORK = "imports/", "reports/", "state/", "work/"
+IMPORTS, REPORTS, STATE, WORK = "imports/", "reports/", "state/", "in-progress/"
 _CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5}
 )

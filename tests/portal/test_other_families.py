@@ -17,11 +17,10 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 
 from chalicelib import settings
-from chalicelib.storage import district
 from tests import aws_stage, factories, roster_sets, school_records
 from tests.aws_stage import AwsStage
 from tests.conftest import SentMail
-from tests.identity_provider import CLIENT, IdentityProvider
+from tests.identity_provider import IdentityProvider
 from tests.portal_client import HTML, JSON, Answer, PortalClient
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -152,14 +151,6 @@ def test_every_route_has_its_line(portal_app: Any) -> None:
 def monday(stage: object) -> Iterator[Any]:
     with time_machine.travel(factories.NOW, tick=False) as clock:
         yield clock
-
-
-@pytest.fixture
-def provider(stage: object) -> Iterator[IdentityProvider]:
-    provider = IdentityProvider().start()
-    district.save_preferences({"sso_issuer": provider.issuer, "sso_client_id": CLIENT})
-    yield provider
-    provider.stop()
 
 
 HOME = {"address1": "12 Elm Street", "city": "Atlanta", "state": "GA", "post_code": "30303"}

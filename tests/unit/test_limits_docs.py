@@ -173,7 +173,7 @@ def test_what_is_removed_and_when_is_the_templates() -> None:
         assert dies is None or told[name][0] == f"time to live {dies}"
     (bucket,) = aws_stage.resources("AWS::S3::Bucket").values()
     rules = {rule["Prefix"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
-    for prefix in ("imports/", "reports/", "work/", "exports/"):
+    for prefix in ("imports/", "reports/", "in-progress/", "exports/"):
         assert f"{rules[prefix]['ExpirationInDays']} days" in told[prefix][1]
     assert rules["state/"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1
     assert told["state/"][1].startswith("one day")
