@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chalicelib import errors, policy
 from chalicelib.storage import aws, counters
@@ -20,22 +20,21 @@ _WAIT_SECONDS, _LOOK_EVERY_SECONDS = 6.0, 0.05
 _DONE, _REFUSED = "done:", "refused:"
 
 
-class _Again(errors.Refusal):
-    """The refusal that the first posting got."""
-
-    def __init__(self, said: Mapping[str, object]) -> None:
-        self.code = str(said["code"])
-        self.status = int(str(said["status"]))
-        until = said["locked_until"]
-        faults = said["errors"]
-        assert isinstance(faults, list)
-        super().__init__(
-            errors=[
-                errors.FieldError(field, code, tuple((n, v) for n, v in parameters))
-                for field, code, parameters in faults
-            ],
-            locked_until=None if until is None else datetime.fromtimestamp(int(str(until)), UTC),
-        )
+def _read(said: Mapping[str, Any]) -> errors.Refusal:
+    """Return the refusal that the first posting got, of its own class: pages differ by it."""
+    kind: type[errors.Refusal] = getattr(errors, said["kind"])
+    # Not by its own constructor: some know their errors without being told.
+    refusal = kind.__new__(kind)
+    until = said["locked_until"]
+    errors.Refusal.__init__(
+        refusal,
+        errors=[
+            errors.FieldError(field, code, tuple((n, v) for n, v in parameters))
+            for field, code, parameters in said["errors"]
+        ],
+        locked_until=None if until is None else datetime.fromtimestamp(until, UTC),
+    )
+    return refusal
 
 
 def once(
@@ -66,7 +65,7 @@ def once(
     if outcome is None:
         return first()
     if outcome.startswith(_REFUSED):
-        raise _Again(json.loads(outcome.removeprefix(_REFUSED)))
+        raise _read(json.loads(outcome.removeprefix(_REFUSED)))
     return recall(again(), outcome.removeprefix(_DONE))
 
 
@@ -100,8 +99,7 @@ def _written(refusal: errors.Refusal) -> str:
     until = refusal.locked_until
     return json.dumps(
         {
-            "code": refusal.code,
-            "status": refusal.status,
+            "kind": type(refusal).__name__,
             "locked_until": None if until is None else int(until.timestamp()),
             "errors": [[e.field, e.code, list(e.parameters)] for e in refusal.errors],
         }

@@ -114,7 +114,11 @@ def _answered(request: Request, call: Call, action: Action) -> Response:
         # Not a refusal's page: that asks the table of preferences, which may be what is down.
         raise
     except errors.Refusal as refusal:
-        return _refused(call, action, refusal)
+        try:
+            return _refused(call, action, refusal)
+        except errors.SignInRequired as ended:
+            # The form can't be shown again: the session ended since the action read it.
+            return _refused(call, action, ended)
     return _said(call.speaking(said.language), said)
 
 

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 import time_machine
 
+from chalicelib import errors
+from chalicelib.domain import accounts as domain_accounts
 from chalicelib.storage import accounts
 from tests import factories
 from tests.conftest import SentMail
 from tests.portal.test_reset_password import token_of
-from tests.portal_client import Answer, PortalClient
+from tests.portal_client import HTML, Answer, PortalClient
 
 NEW = "a new one 42"
 OLD_ADDRESS, NEW_ADDRESS = "parent@example.com", "rosa.new@example.net"
@@ -373,3 +375,38 @@ def test_a_change_of_state_is_mailed(
     for function in ("disable_account", "enable_account"):
         invoke(function, {"username": "Rosa1"})
         assert [m.recipient for m in mailbox()] == [OLD_ADDRESS]
+
+
+def test_a_session_that_ends_while_a_form_is_refused_leads_to_signing_in(
+    browser: PortalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_failure = accounts.count_failure
+
+    def and_end_sessions(username_key: str) -> None:
+        count_failure(username_key)
+        account = accounts.read_account(username_key)
+        assert account is not None
+        accounts.end_account_sessions(account)
+
+    # The race: another device ends every session between judging the form and showing it again.
+    monkeypatch.setattr(accounts, "count_failure", and_end_sessions)
+    answer = change_password(browser, "wrong 1", form=True, accept=HTML)
+    assert answer.status == 303
+    assert answer.header("location").endswith("sign-in?next=%2Faccount&note=session-ended")
+
+
+def test_a_form_posted_again_after_its_account_changed_leads_to_signing_in_again(
+    browser: PortalClient, rosa: factories.SomeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: object, **__: object) -> None:
+        raise errors.SignInRequired
+
+    fields = {"current_password": rosa.password, "password": NEW, "verify_password": NEW}
+    fields["form_id"] = "one-form"
+    # The race: the account was changed by another request while this one was judged.
+    with monkeypatch.context() as race:
+        race.setattr(domain_accounts, "change_password", overtaken)
+        first = browser.post("/account/password", fields, form=True, accept=HTML)
+    again = browser.post("/account/password", fields, form=True, accept=HTML)
+    assert first.status == again.status == 303
+    assert first.header("location") == again.header("location")
